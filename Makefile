@@ -1,0 +1,35 @@
+# `make train` and `make test` each do all of their own set-up; a second call installs nothing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: train test test-slow lint docs clean
+
+train: .venv/installed
+	$(BIN)/python scripts/train_svi.py $(ARGS)
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch .venv/installed $@
+
+clean:
+	rm -rf .venv build *.egg-info

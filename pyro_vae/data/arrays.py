@@ -1,0 +1,176 @@
+"""Images from arrays: a `.npy` or `.npz` file, or tensors saved by PyTorch (`.pt`, `.pth`).
+
+| content | meaning |
+|---|---|
+| one array or tensor | images |
+| `images`, optionally `labels` | images without a test part: a fixed one is drawn by seed |
+| `train_images`, `test_images`, optionally `train_labels`, `test_labels` | both parts |
+| `class_names` | a name per label |
+
+Images are (N, H, W), (N, H, W, C) or (N, C, H, W). The channels are the one dimension of at most 4;
+where both could be, the array is refused. Values are bytes, whole numbers from 0 to 255, floats in
+[0, 1], or binary (booleans, or whole numbers of which none is above 1).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyro_vae.data.attributes import read_table
+from pyro_vae.data.images import Dataset, ImageData
+from pyro_vae.data.messages import DataError, one_line, say
+from pyro_vae.data.settings import Settings
+from pyro_vae.data.splits import shuffled, split_by_seed
+
+SUFFIXES = (".npy", ".npz", ".pt", ".pth")
+
+_MOST_CHANNELS = 4
+
+
+def load_arrays(path: Path, settings: Settings) -> Dataset:
+    """The images of an array file.
+
+    Raises:
+        DataError: the file cannot be read, or its content is not images as described above.
+    """
+    content = _read_file(path)
+    name = path.stem
+    if "train_images" in content and "test_images" in content:
+        train = _mixed_if_sorted(_part(content, "train_", path), settings.seed)
+        return Dataset(name, train, _part(content, "test_", path))
+    prefix = "train_" if "train_images" in content else ""
+    data = _part(content, prefix, path)
+    if not prefix and path.suffix == ".npz":
+        data = replace(data, attributes=_attributes_beside(path, content, len(data)))
+    return split_by_seed(name, data, settings.test_fraction, settings.seed)
+
+
+def _part(content: Mapping[str, np.ndarray], prefix: str, path: Path) -> ImageData:
+    key = f"{prefix}images"
+    if key not in content:
+        found = ", ".join(content) or "nothing"
+        raise DataError(
+            f"{path} holds {found}: name the images `images`, or `train_images` and `test_images`"
+        )
+    names = content.get("class_names")
+    return ImageData(
+        images=torch.from_numpy(to_images(content[key], f"{path.name}: {key}")),
+        labels=_to_labels(content.get(f"{prefix}labels"), f"{path.name}: {prefix}labels"),
+        class_names=None if names is None else tuple(str(name) for name in names),
+        source=str(path),
+    )
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; a lone array is called `images`."""
+    try:
+        if path.suffix in (".pt", ".pth"):
+            return _named(torch.load(path, map_location="cpu", weights_only=True))
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"images": loaded}
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except Exception as error:  # the readers raise many kinds for a damaged file
+        raise DataError(
+            f"{path} cannot be read: it is damaged, cut short, or holds Python objects instead of "
+            f"plain arrays: save it again with np.savez or torch.save ({one_line(error)[:200]})"
+        ) from error
+
+
+def _named(loaded: Any) -> dict[str, np.ndarray]:
+    items = {"images": loaded} if isinstance(loaded, torch.Tensor) else loaded
+    if not isinstance(items, dict):
+        raise DataError(f"a {type(loaded).__name__}, not a tensor or a dict of tensors")
+    return {str(key): _as_numpy(value) for key, value in items.items()}
+
+
+def _as_numpy(value: Any) -> np.ndarray:
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    value = value.detach()
+    return (value.float() if value.is_floating_point() else value).numpy()
+
+
+def to_images(array: np.ndarray, what: str) -> np.ndarray:
+    """uint8, (N, C, H, W), from any accepted layout and type; `what` names it in messages.
+
+    Raises:
+        DataError: the layout or the values are not as the module's docstring says.
+    """
+    if array.size == 0:
+        raise DataError(f"{what} has shape {array.shape}: there are no images in it")
+    return np.ascontiguousarray(_to_levels(_to_nchw(array, what), what))
+
+
+def _to_nchw(array: np.ndarray, what: str) -> np.ndarray:
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim != 4:
+        raise DataError(
+            f"{what} has shape {array.shape}: reshape it to (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        )
+    first, last = array.shape[1] <= _MOST_CHANNELS, array.shape[3] <= _MOST_CHANNELS
+    if first == last:
+        either = "the second or the last" if first else "neither the second nor the last"
+        raise DataError(
+            f"{what} has shape {array.shape}: {either} dimension could be the channels (at most "
+            f"{_MOST_CHANNELS}); give larger images, or build ImageData from a tensor yourself"
+        )
+    return array if first else array.transpose(0, 3, 1, 2)
+
+
+def _to_levels(array: np.ndarray, what: str) -> np.ndarray:
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{what} holds {array.dtype}: images are bytes or floats in [0, 1]")
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} holds values that are not finite: replace them first")
+    low, high = array.min(), array.max()
+    whole = array.dtype.kind != "f"
+    if low >= 0 and high <= 1:
+        return _from_unit(array, what, binary=whole)
+    if low >= 0 and high <= 255 and (whole or (array == np.floor(array)).all()):
+        return array.astype(np.uint8, copy=False)
+    raise DataError(
+        f"{what} holds {array.dtype} from {low:g} to {high:g}: scale it to floats in [0, 1], or to "
+        "whole numbers from 0 to 255"
+    )
+
+
+def _from_unit(array: np.ndarray, what: str, binary: bool) -> np.ndarray:
+    if array.dtype.kind != "b":
+        say(f"{what}: {'binary values' if binary else 'floats in [0, 1]'} scaled to 0 to 255")
+    if binary:
+        return array.astype(np.uint8) * np.uint8(255)
+    return np.rint(array * np.float32(255)).astype(np.uint8)
+
+
+def _to_labels(array: np.ndarray | None, what: str) -> torch.Tensor | None:
+    if array is None:
+        return None
+    if array.dtype.kind not in "ui":
+        raise DataError(f"{what} holds {array.dtype}: labels are whole numbers, one per image")
+    return torch.from_numpy(array.astype(np.int64).reshape(len(array), -1)).squeeze(1)
+
+
+def _mixed_if_sorted(data: ImageData, seed: int) -> ImageData:
+    """Images sorted by class in an order by seed: a validation split takes the last ones."""
+    labels = data.labels
+    if labels is None or labels[0] == labels[-1] or (labels.diff() < 0).any():
+        return data
+    say("the training images are sorted by class: put in another order, fixed by the seed")
+    return data.select(shuffled(len(data), seed))
+
+
+def _attributes_beside(
+    path: Path, content: Mapping[str, np.ndarray], count: int
+) -> dict[str, torch.Tensor] | None:
+    table = path.with_name("attributes.csv")
+    if not table.exists():
+        return None
+    names = content.get("names")
+    return read_table(table, count, None if names is None else [str(name) for name in names])

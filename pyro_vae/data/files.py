@@ -1,0 +1,193 @@
+"""Many image files read into one tensor of one shape."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from statistics import median_low
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae.data.images import Dataset, ImageData
+from pyro_vae.data.messages import DataError, say, warn
+from pyro_vae.data.pictures import Header, read_header, read_pixels
+from pyro_vae.data.settings import Settings
+
+_MANY = 500  # files from which on a progress bar is shown
+_MOST_THREADS = 16
+_MEMORY_SHARE = 0.75  # of the machine's memory that the images may take
+_LISTED = 20  # unreadable files named in one message
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Image files in the order they are to be read, with what is known about each."""
+
+    paths: list[Path]
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
+    attributes: dict[str, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, indices: Tensor) -> "ImageFiles":
+        """The files at `indices`, int64 of shape (n,), in that order."""
+        return ImageFiles(
+            paths=[self.paths[index] for index in indices.tolist()],
+            labels=None if self.labels is None else self.labels[indices],
+            class_names=self.class_names,
+            attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
+        )
+
+
+def read_parts(
+    name: str, train: ImageFiles, test: ImageFiles, settings: Settings, source: str
+) -> Dataset:
+    """Both parts in one shape, as two views of one tensor.
+
+    Raises:
+        DataError: files are unreadable and not to be skipped, or too large for memory.
+    """
+    images, readable = read_images(train.paths + test.paths, settings, source)
+    train = train.select(readable[: len(train)].nonzero().squeeze(1))
+    test = test.select(readable[-len(test) :].nonzero().squeeze(1))
+    return Dataset(
+        name,
+        _part(images[: len(train)], train, source),
+        _part(images[len(train) :], test, source),
+    )
+
+
+def _part(images: Tensor, files: ImageFiles, source: str) -> ImageData:
+    return ImageData(images, files.labels, files.class_names, files.attributes, source)
+
+
+def read_images(paths: list[Path], settings: Settings, source: str) -> tuple[Tensor, Tensor]:
+    """uint8, (n, C, H, W), of the n files that can be read, and which these are: bool, (N,).
+
+    Raises:
+        DataError: as `read_parts`.
+    """
+    faults: dict[Path, str] = {}
+    headers = dict(_each(read_header, paths, faults, "looking at images"))
+    if not headers:
+        raise _unreadable(faults, paths, source)
+    shape = choose_shape(headers, settings, source)
+    check_memory(len(headers), shape, source)
+    images = torch.empty((len(headers), *shape), dtype=torch.uint8)
+    readers = _each(partial(read_pixels, shape=shape), list(headers), faults, "reading images")
+    count = 0
+    for count, (_, pixels) in enumerate(readers, start=1):
+        images[count - 1] = torch.from_numpy(pixels)
+    _judge(faults, paths, settings, source)
+    return images[:count], torch.tensor([path not in faults for path in paths])
+
+
+def _each(
+    read: Callable[[Path], T], paths: list[Path], faults: dict[Path, str], task: str
+) -> Iterator[tuple[Path, T]]:
+    """What `read` gives for each path, in order; its DataErrors are collected in `faults`."""
+
+    def attempt(path: Path) -> T | DataError:
+        try:
+            return read(path)
+        except DataError as error:
+            return error
+
+    threads = min(os.cpu_count() or 1, _MOST_THREADS)  # Pillow decodes outside Python's lock
+    with ThreadPool(threads) as pool:
+        results = pool.imap(attempt, paths, chunksize=8)
+        bar = tqdm(results, task, len(paths), disable=len(paths) < _MANY, leave=False)
+        for path, result in zip(paths, bar, strict=True):
+            if isinstance(result, DataError):
+                faults[path] = str(result)
+            else:
+                yield path, result
+
+
+def choose_shape(
+    headers: dict[Path, Header], settings: Settings, source: str
+) -> tuple[int, int, int]:
+    """(C, H, W): as chosen, else inferred by the rule in `pyro_vae.data.folders`."""
+    grey = all(header.grey for header in headers.values())
+    channels = settings.channels or (1 if grey else 3)
+    size = settings.height_width or _infer_size(headers, source)
+    _warn_of_enlarged(headers, size, source)
+    return channels, *size
+
+
+def _infer_size(headers: dict[Path, Header], source: str) -> tuple[int, int]:
+    sizes = {header.size for header in headers.values()}
+    if len(sizes) == 1:
+        return sizes.pop()
+    side = median_low(min(header.size) for header in headers.values())
+    say(
+        f"{source}: images of {len(sizes)} sizes, each cropped to its central square and resized "
+        f"to {side}×{side}, the median of the shorter sides; choose another with size="
+    )
+    return side, side
+
+
+def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source: str) -> None:
+    small = [
+        (header.size, path)
+        for path, header in headers.items()
+        if header.size[0] < size[0] or header.size[1] < size[1]
+    ]
+    if small:
+        (height, width), path = min(small)
+        warn(
+            f"{source}: {len(small)} of {len(headers)} images are smaller than "
+            f"{size[0]}×{size[1]} and are enlarged; the smallest is {path.name}, {height}×{width}"
+        )
+
+
+def check_memory(count: int, shape: tuple[int, int, int], source: str) -> None:
+    """Refuse images that would take over the machine.
+
+    Raises:
+        DataError: they need more than three quarters of its memory.
+    """
+    channels, height, width = shape
+    needed = count * channels * height * width
+    allowed = _MEMORY_SHARE * memory_bytes()
+    if needed > allowed:
+        raise DataError(
+            f"{source}: {count} images of {channels}×{height}×{width} need {needed / 1e9:.1f} GB, "
+            f"more than {_MEMORY_SHARE:.0%} of this machine's memory ({allowed / 1e9:.1f} GB): "
+            "choose a smaller size, such as size=64"
+        )
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _judge(faults: dict[Path, str], paths: list[Path], settings: Settings, source: str) -> None:
+    if not faults:
+        return
+    error = _unreadable(faults, paths, source)
+    if not settings.skip_corrupt or len(faults) == len(paths):
+        raise error
+    warn(f"skipped: {error}")
+
+
+def _unreadable(faults: dict[Path, str], paths: list[Path], source: str) -> DataError:
+    ordered = sorted(faults.items())
+    lines = [f"  - {path}: {reason}" for path, reason in ordered[:_LISTED]]
+    if len(ordered) > _LISTED:
+        lines.append(f"  - and {len(ordered) - _LISTED} more")
+    return DataError(
+        f"{source}: {len(faults)} of {len(paths)} images cannot be read:\n"
+        + "\n".join(lines)
+        + "\nRepair or remove them, or skip them with skip_corrupt=True (--skip-corrupt)"
+    )

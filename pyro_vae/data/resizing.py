@@ -1,0 +1,60 @@
+"""Images of another size or number of channels than wanted, brought to it."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pyro_vae.data.images import Dataset, ImageData
+from pyro_vae.data.messages import DataError
+from pyro_vae.data.settings import Settings
+
+LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look: ITU-R BT.601, as in Pillow
+_CHUNK = 1000  # images turned to floats at a time
+
+
+def centre_crop(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the largest central part of `have` with `want`'s proportions.
+
+    Both are (H, W) in pixels; the part is at least 1×1.
+    """
+    height = min(have[0], max(1, round(have[1] * want[0] / want[1])))
+    width = min(have[1], max(1, round(have[0] * want[1] / want[0])))
+    return (have[0] - height) // 2, (have[1] - width) // 2, height, width
+
+
+def fit(dataset: Dataset, settings: Settings) -> Dataset:
+    """The data set in the chosen size and channels; itself where it has them already."""
+    return dataset.map(lambda part: _fit_part(part, settings))
+
+
+def _fit_part(data: ImageData, settings: Settings) -> ImageData:
+    images = _with_size(data.images, settings.height_width or data.image_shape[1:])
+    images = _with_channels(images, settings.channels or images.shape[1])
+    return data if images is data.images else replace(data, images=images)
+
+
+def _with_channels(images: Tensor, channels: int) -> Tensor:
+    have = images.shape[1]
+    if have == channels:
+        return images
+    if (have, channels) == (1, 3):
+        return images.repeat(1, 3, 1, 1)
+    if (have, channels) == (3, 1):
+        return torch.cat([_grey(chunk) for chunk in images.split(_CHUNK)])
+    raise DataError(f"images of {have} channels cannot be turned into {channels}: only 1 and 3 can")
+
+
+def _grey(images: Tensor) -> Tensor:
+    weights = torch.tensor(LUMA).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True).round_().to(torch.uint8)
+
+
+def _with_size(images: Tensor, size: tuple[int, int]) -> Tensor:
+    have = (images.shape[2], images.shape[3])
+    if have == size:
+        return images
+    top, left, height, width = centre_crop(have, size)
+    part = images[:, :, top : top + height, left : left + width]
+    return F.interpolate(part, size, mode="bilinear", antialias=True)
