@@ -1,0 +1,264 @@
+"""Configuration: a run's settings, from a recipe and the command line, to a file and back.
+
+Every part of a model is chosen by the name of a class and that class's own arguments
+(`--prior NAME --prior.argument VALUE`, `--prior.help NAME`), through jsonargparse.
+"""
+
+import argparse
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import nn
+
+from pyro_vae.annealing import Annealing
+from pyro_vae.data import Dataset, load
+from pyro_vae.likelihoods import Likelihood
+from pyro_vae.networks import Decoder, Encoder, ImageShape
+from pyro_vae.objectives import Objective
+from pyro_vae.posteriors import Posterior
+from pyro_vae.priors import Prior
+from pyro_vae.recipes import RECIPES, Recipe
+from pyro_vae.schedules import Schedule
+
+
+class ConfigurationError(ValueError):
+    """A setting names nothing that exists, or does not fit the others."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a recipe: its type and help, and further names on the command line."""
+
+    type: Any
+    help: str
+    aliases: tuple[str, ...] = ()
+    base: type | None = None
+
+
+OPTIONS: dict[str, dict[str, Option]] = {
+    "the data": {
+        "data": Option(str, "a data set's name, or the path of a folder or file of images"),
+        "padding": Option(NonNegativeInt, "pixels of 0 added on each side of an image"),
+        "validation": Option(
+            NonNegativeInt,
+            "training images held out to choose the weights (a tenth at most); "
+            "0: the test images choose them",
+        ),
+    },
+    "the model": {
+        "latent_size": Option(PositiveInt, "the dimension D of the latent space"),
+        "prior": Option(Callable[[int], Prior], "p(z)", base=Prior),
+        "likelihood": Option(Callable[[nn.Module], Likelihood], "p(x|z)", base=Likelihood),
+        "posterior": Option(Callable[[nn.Module, int], Posterior], "q(z|x)", base=Posterior),
+        "encoder": Option(
+            Callable[[ImageShape], Encoder], "network, images to features", base=Encoder
+        ),
+        "decoder": Option(
+            Callable[[int, ImageShape], Decoder], "network, latents to images", base=Decoder
+        ),
+    },
+    "the training": {
+        "objective": Option(Callable[[], Objective], "the bound maximised", base=Objective),
+        "beta": Option(NonNegativeFloat, "the weight of the rate, KL(q(z|x) || p(z))"),
+        "annealing": Option(
+            Callable[[], Annealing], "which part of beta counts when", base=Annealing
+        ),
+        "epochs": Option(PositiveInt, "how often every training image is seen"),
+        "batch_size": Option(PositiveInt, "images per step"),
+        "learning_rate": Option(PositiveFloat, "Adam's, at its highest", ("--lr",)),
+        "schedule": Option(Callable[[], Schedule], "of the learning rate", base=Schedule),
+    },
+}
+SETTINGS = {name: option for group in OPTIONS.values() for name, option in group.items()}
+#: What a run folder does not remember: where it is, and on what machine it ran.
+PASSING = ("config", "out", "resume", "device", "with_autoencoder")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All settings of a run.
+
+    Attributes:
+        recipe: the system, with every override applied.
+        settings: everything as parsed: `data_dir`, `limit`, `seed`, `out`, ...
+        text: what reproduces the run, as YAML.
+    """
+
+    recipe: Recipe
+    settings: Namespace
+    text: str
+
+    def dataset(self) -> Dataset:
+        """The run's images, padded as its recipe says.
+
+        Raises:
+            DataError: they cannot be had, or are not as they should be.
+        """
+        return load(self.recipe.data, data_dir=self.settings.data_dir).pad(self.recipe.padding)
+
+
+def parse(arguments: Sequence[str], description: str = "") -> Configuration:
+    """A run's configuration from command-line arguments, the program's name not among them.
+
+    Raises:
+        ConfigurationError: there is no such recipe or part; names the nearest.
+        SystemExit: after the help, or an error that names the option.
+    """
+    recipe = choose_recipe(arguments)
+    check_parts(arguments)
+    reader = parser(recipe, description)
+    settings = reader.parse_args(list(arguments))
+    made = reader.instantiate(settings)
+    lasting = settings.clone()
+    for name in PASSING:
+        lasting.pop(name, None)
+    return Configuration(
+        recipe=recipe.with_settings(**{name: made[name] for name in SETTINGS}),
+        settings=settings,
+        text=reader.dump(lasting, skip_validation=True),
+    )
+
+
+def read(path: Path, *arguments: str) -> Configuration:
+    """The configuration saved in a run folder's `config.yaml`, overridden by `arguments`."""
+    return parse(["--config", str(path), *arguments])
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors name the nearest option."""
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in message.replace(",", " ").split():
+            if word.startswith("--") and word.split("=")[0] not in known:
+                near = difflib.get_close_matches(word.split("=")[0], known, n=1)
+                message += f"\n  Did you mean {near[0]}?" if near else ""
+        super().error(message, *args, **kwargs)
+
+
+def parser(recipe: Recipe, description: str = "") -> Parser:
+    """A parser of every setting, whose defaults are a recipe's."""
+    result = Parser(description=description, allow_abbrev=False)
+    group = result.add_argument_group("the run")
+    group.add_argument("--recipe", default=recipe.name, help=f"the system: {', '.join(RECIPES)}")
+    group.add_argument("--as-published", action="store_true", help="with its source's settings")
+    group.add_argument(
+        "--autoencoder", action="store_true", help="the plain autoencoder of the same shape"
+    )
+    group.add_argument(
+        "--with-autoencoder", action="store_true", help="train the plain autoencoder beside it"
+    )
+    group.add_argument("--config", action="config", help="settings from a run's config.yaml")
+    group.add_argument("--out", help="the run folder (default: runs/RECIPE, the next free one)")
+    group.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    group.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    group.add_argument("--seed", type=int, default=0, help="of weights, order and draws")
+    groups = {title: result.add_argument_group(title) for title in OPTIONS}
+    groups["the data"].add_argument(
+        "--data-dir", help="where data sets are kept (default: PYRO_VAE_DATA, else data/)"
+    )
+    groups["the data"].add_argument(
+        "--limit", type=PositiveInt | None, help="train on the first LIMIT images"
+    )
+    for title, options in OPTIONS.items():
+        for name, option in options.items():
+            groups[title].add_argument(
+                "--" + name.replace("_", "-"),
+                *option.aliases,
+                type=option.type,
+                default=as_setting(getattr(recipe, name)),
+                help=option.help,
+            )
+    return result
+
+
+def choose_recipe(arguments: Sequence[str]) -> Recipe:
+    """The recipe that command-line arguments name, as published or as an autoencoder if they say.
+
+    Raises:
+        ConfigurationError: there is no such recipe; names the nearest.
+    """
+    chosen = _look(arguments, ("recipe", "data", "config"), ("as-published", "autoencoder"))
+    saved = _saved(chosen.config)
+    name = chosen.recipe or saved.get("recipe") or next(iter(RECIPES))
+    if name not in RECIPES:
+        raise ConfigurationError(f"There is no recipe {name!r}. {nearest(name, RECIPES)}")
+    recipe = RECIPES[name]
+    if chosen.as_published:
+        recipe = recipe.as_published()
+    if chosen.autoencoder:
+        recipe = recipe.as_autoencoder()
+    if chosen.data not in (None, recipe.data):
+        # A recipe pads the images it was written for, no others.
+        recipe = recipe.with_settings(padding=0)
+    return recipe
+
+
+def check_parts(arguments: Sequence[str]) -> None:
+    """Refuse the name of a part that is neither this library's nor a dotted path.
+
+    Raises:
+        ConfigurationError: names the nearest.
+    """
+    parts = [name for name, option in SETTINGS.items() if option.base]
+    for part, name in vars(_look(arguments, parts)).items():
+        known = classes(part)
+        if name is not None and name not in known and "." not in name and name[:1] != "{":
+            raise ConfigurationError(f"There is no {part} {name!r}. {nearest(name, known)}")
+
+
+def classes(part: str) -> dict[str, type]:
+    """This library's classes for a part of a model ("prior", "encoder", ...), by name."""
+    found, todo = {}, list(SETTINGS[part].base.__subclasses__())
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if kind.__module__.startswith("pyro_vae."):
+            found[kind.__name__] = kind
+    return dict(sorted(found.items()))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest of the known names, and all of them."""
+    known = list(known)
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return (f"Did you mean {lower[near[0]]}? " if near else "") + f"Known: {', '.join(known)}."
+
+
+def as_setting(value: Any) -> Any:
+    """A recipe's part, a class or a `partial` of one, as jsonargparse writes it."""
+    factory, settings = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
+    if not inspect.isclass(factory):
+        return value
+    path = f"{factory.__module__}.{factory.__qualname__}"
+    return {"class_path": path, "init_args": dict(settings)}
+
+
+def _look(
+    arguments: Sequence[str], options: Iterable[str], flags: Iterable[str] = ()
+) -> argparse.Namespace:
+    """A first look at a few options, before the parser that they decide upon is made."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in options:
+        first.add_argument(f"--{option}")
+    for flag in flags:
+        first.add_argument(f"--{flag}", action="store_true")
+    return first.parse_known_args(arguments)[0]
+
+
+def _saved(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None

@@ -1,0 +1,46 @@
+"""What programs share: errors in plain words, and numbers with their units."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyro_vae.checkpoints import CheckpointError
+from pyro_vae.configuration import ConfigurationError
+from pyro_vae.data import DataError
+from pyro_vae.likelihoods import SupportError
+from pyro_vae.objectives import ObjectiveError
+from pyro_vae.training import TrainingError
+
+ROWS = (
+    ("elbo", "ELBO", "nats per image"),
+    ("standard_error", "its standard error", "nats per image"),
+    ("distortion", "distortion, -E log p(x|z)", "nats per image"),
+    ("rate", "rate, KL(q(z|x) || p(z))", "nats per image"),
+    ("published_loss", "loss on the source's scale", "as the source counts"),
+)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the program with a sentence, not a traceback, where the cause is known."""
+    try:
+        yield
+    except (
+        CheckpointError,
+        ConfigurationError,
+        DataError,
+        ObjectiveError,
+        SupportError,
+        TrainingError,
+    ) as error:
+        sys.exit(f"error: {error}")
+
+
+def table(numbers: dict[str, float | int | None]) -> str:
+    """An evaluation's numbers as lines of text, with units."""
+    lines = [f"{numbers['images']} test images"]
+    for key, name, unit in ROWS:
+        value = numbers.get(key)
+        if value is not None:
+            lines.append(f"  {name:<28}{value:>10.2f}  {unit}")
+    return "\n".join(lines)

@@ -1,0 +1,197 @@
+"""An experiment: a configuration, its images and its run folder, brought together."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyro
+
+from pyro_vae import checkpoints
+from pyro_vae.configuration import PASSING, Configuration, ConfigurationError, parse, read
+from pyro_vae.data import Dataset, ImageData
+from pyro_vae.evaluation import Evaluation, evaluate
+from pyro_vae.recipes import Recipe
+from pyro_vae.runs import Run, write_json, write_text
+from pyro_vae.training import Record, fit
+from pyro_vae.vae import VAE
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: what it is, on which images, and where its files are.
+
+    Attributes:
+        configuration: every setting.
+        run: its folder.
+    """
+
+    configuration: Configuration
+    run: Run
+
+    @classmethod
+    def start(cls, arguments: Sequence[str], description: str = "") -> "Experiment":
+        """An experiment from command-line arguments; with `--resume`, a stopped one.
+
+        Raises:
+            ConfigurationError: a setting does not fit, or the run folder does not.
+        """
+        configuration = parse(arguments, description)
+        if configuration.settings.resume:
+            folder = _latest(configuration)
+            return cls(resumed(folder, arguments), Run(folder))
+        return cls(configuration, Run(_free(configuration)))
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Experiment":
+        """The experiment of a run folder.
+
+        Raises:
+            ConfigurationError: the folder holds no run.
+        """
+        run = Run(Path(folder))
+        _require(run)
+        return cls(read(run.configuration), run)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The system, with every override applied."""
+        return self.configuration.recipe
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images, as the model takes them."""
+        return self.configuration.dataset()
+
+    @cached_property
+    def parts(self) -> tuple[ImageData, ImageData]:
+        """The images to train on, and those that choose the weights."""
+        held_out = min(self.recipe.validation, len(self.dataset.train) // 10)
+        limit = slice(0, self.configuration.settings.limit)
+        if held_out == 0:
+            return self.dataset.train.select(limit), self.dataset.test
+        train, validation = self.dataset.split(held_out)
+        return train.select(limit), validation
+
+    def build(self) -> VAE:
+        """The untrained model; its weights follow the seed."""
+        pyro.set_rng_seed(self.configuration.settings.seed)
+        return self.recipe.build(self.dataset.image_shape)
+
+    def load(self) -> VAE:
+        """The trained model with its best weights, on the CPU, in evaluation mode."""
+        return checkpoints.load(self.run.best)
+
+    def fit(self, vae: VAE, callbacks: Sequence[Callable[[VAE, Record], None]] = ()) -> None:
+        """Train a model as the recipe says; the run folder is complete after every epoch."""
+        if not self.configuration.settings.resume:
+            write_text(self.run.configuration, self.configuration.text)
+        train, validation = self.parts
+        fit(
+            vae,
+            train,
+            validation=validation,
+            objective=self.recipe.objective(),
+            beta=self.recipe.beta,
+            annealing=self.recipe.annealing(),
+            epochs=self.recipe.epochs,
+            batch_size=self.recipe.batch_size,
+            learning_rate=self.recipe.learning_rate,
+            schedule=self.recipe.schedule(),
+            device=self.configuration.settings.device,
+            folder=self.run.folder,
+            resume=self.configuration.settings.resume,
+            callbacks=callbacks,
+            published_loss=self.published_loss,
+        )
+
+    def evaluate(self, vae: VAE) -> Evaluation:
+        """Evaluate on the test images, and keep the numbers in the run folder."""
+        found = evaluate(vae, self.dataset.test, progress=True)
+        write_json(self.run.evaluation, self.numbers(found))
+        return found
+
+    def history(self) -> list[Record]:
+        """The records of all finished epochs."""
+        return json.loads(self.run.history.read_text())
+
+    def numbers(self, found: Evaluation) -> dict[str, float | int | None]:
+        """An evaluation's numbers, with the loss on the source's scale."""
+        numbers = found.as_dict()
+        if self.published_loss and found.rate is not None:
+            numbers["published_loss"] = self.published_loss(found.distortion, found.rate)
+        return numbers
+
+    @property
+    def published_loss(self) -> Callable[[float, float], float] | None:
+        """The loss on the source's scale, from distortion and rate in nats per image."""
+        if self.recipe.published_loss is None:
+            return None
+        channels, height, width = self.dataset.image_shape
+        return lambda distortion, rate: self.recipe.published_loss(
+            distortion, rate, channels * height * width
+        )
+
+
+def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:
+    """A stopped run's own configuration; only the number of epochs and the device may change.
+
+    Raises:
+        ConfigurationError: another setting was given, or the folder holds no run.
+    """
+    run = Run(folder)
+    _require(run)
+    saved = read(run.configuration)
+    configuration = read(run.configuration, *arguments)
+    changed = [
+        name
+        for name, value in vars(configuration.settings).items()
+        if name not in PASSING and value != saved.settings[name]
+    ]
+    if set(changed) - {"epochs", "data_dir"}:
+        raise ConfigurationError(
+            f"--resume goes on with the settings in {run.configuration}; "
+            f"these cannot change: {', '.join(changed)}. Start a new run for that."
+        )
+    return configuration
+
+
+def _require(run: Run) -> None:
+    if not run.exists() or not run.configuration.exists():
+        raise ConfigurationError(
+            f"{run.folder} holds no run: train one there with "
+            f"`python scripts/train_svi.py --out {run.folder}`."
+        )
+
+
+def _free(configuration: Configuration) -> Path:
+    """The folder of a new run: the one given, or the first free of runs/NAME, runs/NAME-2, ..."""
+    out = configuration.settings.out
+    if out is None:
+        return next(folder for folder in _folders(configuration) if not folder.exists())
+    if Run(Path(out)).exists():
+        raise ConfigurationError(
+            f"{out} already holds a run: go on with it (--resume), or choose another --out."
+        )
+    return Path(out)
+
+
+def _latest(configuration: Configuration) -> Path:
+    """The folder of the run to resume: the one given, or the last of runs/NAME, ..."""
+    if configuration.settings.out is not None:
+        return Path(configuration.settings.out)
+    latest = None
+    for folder in _folders(configuration):
+        if not folder.exists():
+            return latest or folder
+        latest = folder
+
+
+def _folders(configuration: Configuration):
+    name = configuration.recipe.name
+    yield Path("runs") / name
+    number = 2
+    while True:
+        yield Path("runs") / f"{name}-{number}"
+        number += 1

@@ -1,0 +1,361 @@
+r"""Objectives: which bound on log p(x) is maximised.
+
+An objective is a callable of a model, images (B, C, H, W) and a weight beta. It returns a `Bound`,
+whose `loss` is minimised. The evidence lower bound weighs two terms,
+
+.. math::
+
+    \mathrm{ELBO}_\beta(x) = -\text{distortion}(x) - \beta \cdot \text{rate}(x), \qquad
+    \text{distortion} = -\mathbb E_q \log p(x|z), \quad
+    \text{rate} = \mathrm{KL}(q(z|x) \,\|\, p(z)),
+
+and is a bound on log p(x) at beta = 1 alone. Whatever is optimised, distortion and rate are
+reported beside it. Sources: Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations
+3 (sampled rate) and 7 (closed form); beta-VAE (Higgins et al., 2017); the words "distortion" and
+"rate": Fixing a Broken ELBO (Alemi et al., 2018).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from pyro_vae.vae import VAE
+
+
+class ObjectiveError(ValueError):
+    """An objective needs what the model's distributions do not have."""
+
+
+class Bound(NamedTuple):
+    """What one evaluation of an objective gives; each of shape (), in nats per image."""
+
+    loss: Tensor
+    distortion: Tensor
+    rate: Tensor
+
+
+class Objective:
+    """A bound to maximise: its negative is the loss."""
+
+    def start(self, images: int) -> None:
+        """Called before a training with the number of training images."""
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        """The bound at images x (B, C, H, W), averaged over them.
+
+        Args:
+            vae: the model.
+            x: images, (B, C, H, W).
+            beta: the weight of the rate.
+            progress: the part of the training done, in [0, 1]; for objectives that change.
+        """
+        raise NotImplementedError
+
+
+class ELBO(Objective):
+    """The evidence lower bound, through Pyro.
+
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations 3 and 7.
+
+    Args:
+        analytic_kl: take the rate in closed form where there is one (`TraceMeanField_ELBO`), not
+            from the posterior's draws (`Trace_ELBO`). The two agree in expectation. Always so
+            for a posterior whose draws are only relaxed, such as a straight-through Bernoulli.
+        particles: draws from the posterior per image.
+    """
+
+    def __init__(self, analytic_kl: bool = False, particles: int = 1) -> None:
+        self.analytic_kl = analytic_kl
+        settings = {
+            "num_particles": particles,
+            "vectorize_particles": particles > 1,
+            "max_plate_nesting": 1,
+        }
+        self.sampled, self.analytic = Trace_ELBO(**settings), TraceMeanField_ELBO(**settings)
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        analytic = self.analytic_kl or getattr(vae.posterior, "analytic_kl_only", False)
+        estimator = self.analytic if analytic else self.sampled
+        with Latents() as latents:
+            total = estimator.differentiable_loss(vae.model, vae.guide, x, beta=beta)
+        loss = total / len(x)
+        with torch.no_grad():
+            mean_rate = rate(*latents, analytic=analytic).mean()
+            return Bound(loss, loss - beta * mean_rate, mean_rate)
+
+
+class FreeBits(Objective):
+    r"""The ELBO in which every dimension may spend some rate for nothing.
+
+    :math:`-\text{distortion} - \beta \sum_d \max(\lambda, \overline{\text{rate}}_d)`, the rates
+    averaged over the batch. Improved Variational Inference with Inverse Autoregressive Flow
+    (Kingma et al., 2016), equation 15. Needs a factorised posterior and prior.
+
+    Args:
+        nats: the free rate lambda of each dimension, in nats.
+        analytic_kl: take the rates in closed form where there is one.
+    """
+
+    def __init__(self, nats: float = 0.5, analytic_kl: bool = True) -> None:
+        self.nats, self.analytic_kl = nats, analytic_kl
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "free bits")
+        rates = rate_per_dimension(q, p, z, self.analytic_kl).mean(0)
+        loss = distortion.mean() + beta * rates.clamp(min=self.nats).sum()
+        return Bound(loss, distortion.mean().detach(), rates.sum().detach())
+
+
+class Capacity(Objective):
+    r"""The rate is held at a capacity that grows with the training.
+
+    Loss :math:`\text{distortion} + \beta \, |\text{rate} - C|`, where C rises linearly from 0.
+    Understanding Disentangling in beta-VAE (Burgess et al., 2018), equation 8.
+
+    Args:
+        nats: the capacity C at the end, in nats per image.
+        rise: the part of the training that the rise takes, in (0, 1].
+        analytic_kl: take the rate in closed form where there is one.
+    """
+
+    def __init__(self, nats: float = 25.0, rise: float = 0.8, analytic_kl: bool = True) -> None:
+        self.nats, self.rise, self.analytic_kl = nats, rise, analytic_kl
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "a rate capacity")
+        mean_rate = rate(q, p, z, self.analytic_kl).mean()
+        capacity = self.nats * min(progress / self.rise, 1.0)
+        loss = distortion.mean() + beta * (mean_rate - capacity).abs()
+        return Bound(loss, distortion.mean().detach(), mean_rate.detach())
+
+
+class TotalCorrelation(Objective):
+    r"""beta-TC-VAE: beta weighs the dependence between dimensions alone.
+
+    The rate, averaged over the data, is
+    :math:`I(x; z) + \mathrm{KL}(q(z) \| \prod_d q(z_d)) + \sum_d \mathrm{KL}(q(z_d) \| p(z_d))`;
+    the middle term, the total correlation, is weighed. The aggregate q(z) is estimated from the
+    batch, weighted by the size of the data set. Isolating Sources of Disentanglement in VAEs
+    (Chen et al., 2018), equations 2 to 4. Needs a factorised posterior and prior.
+
+    Args:
+        images: the number of training images; `fit` says it if it is not given.
+    """
+
+    def __init__(self, images: int | None = None) -> None:
+        self.images = images
+
+    def start(self, images: int) -> None:
+        self.images = images
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "total correlation")
+        q_each, p_each = factors(q), factors(p)
+        # (i, j, d): the density at image i's draw under image j's posterior.
+        log_q = q_each.log_prob(z[:, None])
+        count = math.log(len(x) * (self.images or len(x)))
+        log_aggregate = log_q.sum(2).logsumexp(1) - count
+        log_marginals = (log_q.logsumexp(1) - count).sum(1)
+        log_conditional = q_each.log_prob(z).sum(1)
+        log_prior = p_each.log_prob(z).sum(1)
+        information = log_conditional - log_aggregate
+        correlation = log_aggregate - log_marginals
+        divergence = log_marginals - log_prior
+        loss = (distortion + information + beta * correlation + divergence).mean()
+        mean_rate = (log_conditional - log_prior).mean()
+        return Bound(loss, distortion.mean().detach(), mean_rate.detach())
+
+
+class IWAE(Objective):
+    r"""The importance-weighted bound, tighter than the ELBO.
+
+    .. math::
+
+        \mathcal L_K = \mathbb E \log \frac1K \sum_k w_k, \qquad
+        w_k = \frac{p(x|z_k) \, p(z_k)}{q(z_k|x)}.
+
+    Importance Weighted Autoencoders (Burda et al., 2016), equation 8. The doubly reparameterised
+    gradient keeps its signal-to-noise ratio as K grows: Doubly Reparameterized Gradient Estimators
+    (Tucker et al., 2018), equation 8. With `repeats` M it is the MIWAE, with `elbo_weight` the
+    CIWAE, and with `partial` the PIWAE of Tighter Variational Bounds are Not Necessarily Better
+    (Rainforth et al., 2018), section 4. Needs a reparameterised posterior.
+
+    Args:
+        samples: the number K of importance samples in a bound.
+        repeats: the number M of bounds averaged, each with its own K samples.
+        doubly_reparameterized: use the gradient of Tucker et al. for the posterior. Needs a
+            posterior whose parameters can be detached (all but flows).
+        partial: train the likelihood and prior on the tighter bound of M K samples, the posterior
+            on the average of M bounds.
+        elbo_weight: the part of the ELBO mixed in, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        samples: int = 50,
+        repeats: int = 1,
+        doubly_reparameterized: bool = False,
+        partial: bool = False,
+        elbo_weight: float = 0.0,
+    ) -> None:
+        if min(samples, repeats) < 1:
+            raise ValueError(f"IWAE: samples and repeats must be positive: {samples}, {repeats}.")
+        if not 0 <= elbo_weight <= 1:
+            raise ValueError(f"IWAE: elbo_weight must lie in [0, 1], got {elbo_weight}.")
+        if elbo_weight and (doubly_reparameterized or partial):
+            raise ValueError("IWAE: elbo_weight combines with the plain gradient alone.")
+        self.samples, self.repeats = samples, repeats
+        self.doubly_reparameterized, self.partial = doubly_reparameterized, partial
+        self.elbo_weight = elbo_weight
+
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+        what = "an importance-weighted bound"
+        q, p, z, distortion = _draw(vae, x, what, (self.repeats, self.samples))
+        log_p = p.log_prob(z)
+        if self.doubly_reparameterized or self.partial:
+            _require_weight_one(beta)
+            bound = self._split_bound(q, z, log_p - distortion)
+        else:
+            bound = self._bound(beta * (log_p - q.log_prob(z)) - distortion)
+        with torch.no_grad():
+            mean_rate = (q.log_prob(z) - log_p).mean()
+        return Bound(-bound.mean(), distortion.mean().detach(), mean_rate)
+
+    def _bound(self, log_w: Tensor) -> Tensor:
+        """The bound of each image, (B,), from log-weights (M, K, B)."""
+        bound = (log_w.logsumexp(1) - math.log(self.samples)).mean(0)
+        return (1 - self.elbo_weight) * bound + self.elbo_weight * log_w.mean((0, 1))
+
+    def _split_bound(self, q: dist.Distribution, z: Tensor, log_joint: Tensor) -> Tensor:
+        """The bound of each image, (B,), whose gradient differs between p and q.
+
+        Every draw weighs `share` in the gradient of p(x, z). What flows back to q, through z and
+        (unless doubly reparameterised) through its density, weighs `share * ratio`.
+        """
+        log_w = log_joint - detached(q).log_prob(z)
+        fixed = log_w.detach()
+        repeat = fixed.logsumexp(1, keepdim=True)
+        weight = (fixed - repeat).exp()
+        share, ratio = weight / self.repeats, torch.ones_like(fixed)
+        bound = (repeat.squeeze(1) - math.log(self.samples)).mean(0)
+        if self.partial:
+            every = repeat.logsumexp(0, keepdim=True)
+            share = (fixed - every).exp()
+            # Far beyond this, the share has vanished in floating point.
+            ratio = (every - repeat - math.log(self.repeats)).clamp(max=80).exp() * ratio
+            bound = every.flatten(0, 1).squeeze(0) - math.log(self.samples * self.repeats)
+        if self.doubly_reparameterized:
+            ratio = ratio * weight
+        else:
+            score = q.log_prob(z.detach())
+            log_w = log_w - (score - score.detach()) * ratio
+        if z.requires_grad:
+            z.register_hook(lambda gradient: gradient * ratio[..., None])
+        return bound + (share * (log_w - fixed)).sum((0, 1))
+
+
+class Latents(poutine.messenger.Messenger):
+    """Keeps what a guide and then a model said of z: unpacks as q(z|x), p(z) and z."""
+
+    def __enter__(self) -> "Latents":
+        self.sites: list[tuple[dist.Distribution, Tensor]] = []
+        return super().__enter__()
+
+    def _pyro_post_sample(self, message: dict) -> None:
+        if message["name"] == "z":
+            self.sites.append((message["fn"], message["value"]))
+
+    def __iter__(self) -> Iterator:
+        (posterior, z), (prior, _) = self.sites
+        return iter((posterior, prior, z))
+
+
+def rate(
+    posterior: dist.Distribution, prior: dist.Distribution, z: Tensor, analytic: bool
+) -> Tensor:
+    """KL(q(z|x) || p(z)), in nats, per image: in closed form if wanted and known, else at draws z.
+
+    z: (..., B, D) drawn from the posterior; the result has shape (..., B).
+    """
+    if analytic:
+        try:
+            return kl_divergence(posterior, prior)
+        except NotImplementedError:
+            pass
+    return posterior.log_prob(z) - prior.log_prob(z)
+
+
+def rate_per_dimension(
+    posterior: dist.Distribution, prior: dist.Distribution, z: Tensor, analytic: bool
+) -> Tensor:
+    """The rate of every latent dimension, (..., B, D), in nats; z: (..., B, D).
+
+    Raises:
+        ObjectiveError: the posterior or the prior does not factorise over dimensions.
+    """
+    return rate(factors(posterior), factors(prior), z, analytic)
+
+
+def factors(distribution: dist.Distribution) -> dist.Distribution:
+    """The one-dimensional distributions that a factorised one is made of, batch shape (..., D).
+
+    Raises:
+        ObjectiveError: it is not made so.
+    """
+    base = getattr(distribution, "base_dist", None)
+    independent = isinstance(distribution, torch.distributions.Independent)
+    if not independent or distribution.event_dim != 1 or base.event_shape:
+        raise ObjectiveError(
+            "The rate of single dimensions needs a posterior and a prior that factorise, such as "
+            f"DiagonalNormal and StandardNormal; {type(distribution).__name__} does not."
+        )
+    return base
+
+
+def detached(distribution: dist.Distribution) -> dist.Distribution:
+    """The same distribution, through whose parameters no gradient flows.
+
+    Raises:
+        ObjectiveError: its parameters cannot be reached (a flow's lie in its network).
+    """
+    if isinstance(distribution, torch.distributions.Independent):
+        base = detached(distribution.base_dist)
+        return base.to_event(distribution.reinterpreted_batch_ndims)
+    own = vars(distribution)
+    parameters = {name: own[name].detach() for name in distribution.arg_constraints if name in own}
+    if not parameters:
+        raise ObjectiveError(
+            "This gradient needs a posterior whose parameters can be detached, such as "
+            f"DiagonalNormal; {type(distribution).__name__} hides its own."
+        )
+    return type(distribution)(**parameters)
+
+
+def _draw(
+    vae: VAE, x: Tensor, what: str, shape: tuple[int, ...] = ()
+) -> tuple[dist.Distribution, dist.Distribution, Tensor, Tensor]:
+    """q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
+    q = vae.posterior(x)
+    if not q.has_rsample or getattr(vae.posterior, "analytic_kl_only", False):
+        name = type(vae.posterior).__name__
+        raise ObjectiveError(
+            f"{what.capitalize()} needs a reparameterised posterior, and {name} is none: train it "
+            "with ELBO, or choose another posterior, such as DiagonalNormal."
+        )
+    z = q.rsample(shape)
+    return q, vae.prior(), z, -vae.likelihood(z).log_prob(x)
+
+
+def _require_weight_one(beta: float) -> None:
+    if beta != 1:
+        raise ObjectiveError(
+            f"IWAE: this gradient holds for the plain bound alone, but beta is {beta:g}: set it "
+            "to 1, without annealing."
+        )

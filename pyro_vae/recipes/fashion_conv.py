@@ -1,0 +1,55 @@
+r"""System 1: a convolutional VAE on Fashion-MNIST with two latent dimensions.
+
+Source: A Deep Dive into Variational Autoencoder with PyTorch (Sharma, PyImageSearch, 2023).
+
+Its loss is 500 times the binary cross-entropy averaged over batch and pixels, plus the Kullback-
+Leibler divergence averaged over the batch. The cross-entropy summed over the P = 1024 pixels of an
+image is the distortion of a Bernoulli likelihood on grey levels, so
+
+.. math::
+
+    \tfrac{500}{P} \cdot \text{distortion} + \text{rate}
+    = \tfrac{500}{P} \left(\text{distortion} + 2.048 \cdot \text{rate}\right):
+
+the Pyro program weighs the latent site by beta = 1024/500 = 2.048.
+
+As published, the test images choose the weights and drive the schedule; training ends when the
+learning rate is exhausted, below 1e-7, where no weight changes any more.
+"""
+
+from functools import partial
+
+from pyro_vae import likelihoods, networks
+from pyro_vae.recipes.recipe import Recipe, analytic_elbo
+from pyro_vae.schedules import OneCycle, Plateau
+
+BETA = 1024 / 500
+
+
+def published_loss(distortion: float, rate: float, values: int) -> float:
+    """500 BCE + KL, from nats per image of `values` pixels."""
+    return 500 / values * (distortion + BETA * rate)
+
+
+fashion_conv = Recipe(
+    name="fashion_conv",
+    summary="Fashion-MNIST, convolutional, D = 2, Bernoulli on grey levels (Sharma, 2023)",
+    data="fashion-mnist",
+    padding=2,
+    encoder=networks.ConvEncoder,
+    decoder=networks.ConvDecoder,
+    likelihood=partial(likelihoods.Bernoulli, grey_levels=True),
+    beta=BETA,
+    epochs=8,
+    batch_size=64,
+    learning_rate=6e-3,
+    schedule=partial(OneCycle, warm_up=0.2),
+    published={
+        "objective": analytic_elbo,
+        "epochs": 100,
+        "learning_rate": 1e-3,
+        "schedule": partial(Plateau, factor=0.1, patience=2, stop_below=1e-7),
+        "validation": 0,
+    },
+    published_loss=published_loss,
+)

@@ -1,0 +1,60 @@
+"""A run folder: what a training leaves behind, and under which names."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one training run.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    folder: Path
+
+    @property
+    def best(self) -> Path:
+        """The weights with the lowest validation loss, as a checkpoint."""
+        return self.folder / "model_weights" / "best_vae.pt"
+
+    @property
+    def last(self) -> Path:
+        """The last finished epoch: weights, optimiser, schedule and random state."""
+        return self.folder / "model_weights" / "last.pt"
+
+    @property
+    def configuration(self) -> Path:
+        """Every setting of the run, as the training script reads it back."""
+        return self.folder / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        """A list of records, one for each epoch."""
+        return self.folder / "history.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The numbers reached on the test images."""
+        return self.folder / "evaluation.json"
+
+    def exists(self) -> bool:
+        """Whether there is a training to resume or to look at."""
+        return self.last.exists()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON; never seen half-written."""
+    write_text(path, json.dumps(value, indent=1) + "\n")

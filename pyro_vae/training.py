@@ -1,0 +1,340 @@
+"""Training: one loop, for every model, objective and data set."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+from tqdm import tqdm
+
+from pyro_vae import checkpoints
+from pyro_vae.annealing import Annealing, Constant
+from pyro_vae.data import ImageData
+from pyro_vae.evaluation import evaluating, seeded
+from pyro_vae.objectives import ELBO, Bound, Objective
+from pyro_vae.priors import Prior
+from pyro_vae.runs import Run, write_json
+from pyro_vae.schedules import OneCycle, Schedule
+from pyro_vae.vae import VAE
+
+Record = dict[str, float]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on."""
+
+
+def fit(
+    vae: VAE,
+    images: ImageData,
+    *,
+    validation: ImageData | None = None,
+    objective: Objective | None = None,
+    beta: float = 1.0,
+    annealing: Annealing | None = None,
+    epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    schedule: Schedule | None = None,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callable[[VAE, Record], None]] = (),
+    published_loss: Callable[[float, float], float] | None = None,
+    progress: bool = True,
+) -> list[Record]:
+    """Train a model with Adam; afterwards it holds its best weights, in evaluation mode.
+
+    Args:
+        vae: the model; moved to the device and changed in place.
+        images: the training images.
+        validation: images that choose the weights and drive the schedule; without them the
+            training loss does.
+        objective: the bound to maximise; `ELBO()` unless given.
+        beta: the weight of the rate.
+        annealing: which part of beta counts when; all of it throughout unless given.
+        epochs: how often every image is seen.
+        batch_size: images per step.
+        learning_rate: Adam's, at its highest.
+        schedule: of the learning rate; `OneCycle()` unless given.
+        device: CUDA, else MPS, else the CPU, unless given.
+        folder: where checkpoints and the history are kept after every epoch; none if not given.
+        resume: go on after the last finished epoch in `folder`, exactly as if never stopped.
+        callbacks: called after every epoch with the model and the epoch's record.
+        published_loss: the loss on a source's own scale, from distortion and rate; shown beside
+            ours.
+        progress: show a progress bar for each epoch.
+
+    Returns:
+        A record for each epoch: losses, distortion and rate in nats per image, learning rate and
+        seconds.
+
+    Raises:
+        TrainingError: the loss is no longer a number, or there is nothing to resume.
+        SupportError: the images are outside the likelihood's support.
+    """
+    objective, annealing = objective or ELBO(), annealing or Constant()
+    objective.start(len(images))
+    device = choose_device(device)
+    vae.to(device)
+    check_support(vae, images)
+    images, validation = _on(device, images), validation and _on(device, validation)
+    optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
+    schedule = schedule or OneCycle()
+    schedule.start(optimizer, learning_rate)
+    state = State(vae, optimizer, schedule, folder and Run(Path(folder)))
+    if resume:
+        state.load()
+    else:
+        start_from(vae, images)
+        state.save()
+
+    while state.epoch < epochs and not state.finished:
+        start = time.perf_counter()
+        bar = Bar(
+            state.epoch, epochs, math.ceil(len(images) / batch_size), published_loss, progress
+        )
+        vae.train()
+        for step, x in enumerate(batches(images, batch_size)):
+            done = (state.epoch + step / bar.steps) / epochs
+            schedule.before_step(done)
+            bound = objective(vae, x, beta * annealing(done), done)
+            optimizer.zero_grad()
+            bound.loss.backward()
+            optimizer.step()
+            bar.show(bound, len(x))
+        record = {"epoch": state.epoch + 1, "learning_rate": optimizer.param_groups[0]["lr"]}
+        record |= bar.record("train")
+        if validation is not None:
+            record |= validate(vae, validation, objective, beta, batch_size, bar)
+        bar.close()
+        record["seconds"] = time.perf_counter() - start
+        state.add(record)
+        for callback in callbacks:
+            callback(vae, record)
+        state.save()
+    state.restore_best()
+    return state.history
+
+
+@torch.no_grad()
+def validate(
+    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, bar: "Bar"
+) -> Record:
+    """The objective on images that are not trained on, at the same draws every epoch."""
+    totals = Totals()
+    with evaluating(vae), seeded(0, images.images.device):
+        for start in range(0, len(images), batch_size):
+            x = images.as_float(slice(start, start + batch_size))
+            totals.add(objective(vae, x, beta), len(x))
+    record = totals.record("validation", bar.published_loss)
+    bar.announce(record)
+    return record
+
+
+def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
+    """All images once, in random order, as float batches (B, C, H, W) in [0, 1]."""
+    order = torch.randperm(len(images)).to(images.images.device)
+    for indices in order.split(batch_size):
+        yield images.as_float(indices)
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name, or else CUDA where there is one, else Apple's MPS, else the CPU.
+
+    Raises:
+        TrainingError: this machine has no such device.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(f"The device {name!r} cannot be used here: {reason}") from None
+
+
+def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
+    """Refuse images that the likelihood is not made for, if it can say so.
+
+    Raises:
+        SupportError: naming the likelihood and the remedy.
+    """
+    check = getattr(vae.likelihood, "check", None)
+    if callable(check):
+        check(images.as_float(slice(0, count)))
+
+
+def start_from(vae: VAE, images: ImageData, count: int = 5000) -> None:
+    """Let a prior that begins at real images (a VampPrior) choose among the first of them."""
+    if isinstance(vae.prior, Prior):
+        vae.prior.start_from(images.as_float(slice(0, count)))
+
+
+class Totals:
+    """Running means of a bound, in nats per image, weighted by the size of each batch."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.sums: Tensor | float = 0.0
+
+    def add(self, bound: Bound, images: int) -> None:
+        """Take in a batch; nothing is moved off the device."""
+        self.images += images
+        self.sums = self.sums + images * torch.stack([term.detach() for term in bound])
+
+    def record(
+        self, name: str, published_loss: Callable[[float, float], float] | None = None
+    ) -> Record:
+        """The means so far, each key prefixed by `name`."""
+        loss, distortion, rate = (self.sums / self.images).tolist()
+        record = {"loss": loss, "distortion": distortion, "rate": rate, "elbo": -distortion - rate}
+        if published_loss:
+            record["published_loss"] = published_loss(distortion, rate)
+        return {f"{name}_{key}": value for key, value in record.items()}
+
+
+class Bar:
+    """The progress bar of one epoch, and its running means."""
+
+    def __init__(
+        self,
+        epoch: int,
+        epochs: int,
+        steps: int,
+        published_loss: Callable[[float, float], float] | None,
+        visible: bool,
+    ) -> None:
+        self.steps, self.published_loss = steps, published_loss
+        self.totals = Totals()
+        self.bar = tqdm(
+            total=steps, desc=f"epoch {epoch + 1}/{epochs}", unit="batch", disable=not visible
+        )
+        # Reading a number off a GPU waits for it, so not at every step.
+        self.every = max(1, steps // 50)
+
+    def show(self, bound: Bound, images: int) -> None:
+        """Count a step, and now and then show the means."""
+        self.totals.add(bound, images)
+        self.bar.update()
+        if self.bar.n % self.every == 0 or self.bar.n == self.steps:
+            record = self.record("train")
+            if not math.isfinite(record["train_loss"]):
+                self.close()
+                raise TrainingError(
+                    f"The loss became {record['train_loss']} in {self.bar.desc}: lower the "
+                    "learning rate, or look for scales that reach 0."
+                )
+            self.announce(record)
+
+    def announce(self, record: Record) -> None:
+        """Show a record: -ELBO, distortion and rate, in nats per image."""
+        prefix = next(iter(record)).removesuffix("loss")
+        shown = {
+            "-ELBO": -record[f"{prefix}elbo"],
+            "distortion": record[f"{prefix}distortion"],
+            "rate": record[f"{prefix}rate"],
+        }
+        if self.published_loss:
+            shown["published"] = record[f"{prefix}published_loss"]
+        text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
+        self.bar.set_postfix_str(f"{prefix[:5].rstrip('_')}: {text} nats/image")
+
+    def record(self, name: str) -> Record:
+        """The means over the epoch so far."""
+        return self.totals.record(name, self.published_loss)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.close()
+
+
+@dataclass
+class State:
+    """All that a training needs to go on where it stopped."""
+
+    vae: VAE
+    optimizer: Optimizer
+    schedule: Schedule
+    run: Run | None
+    history: list[Record] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_weights: dict[str, Tensor] | None = None
+    finished: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are finished."""
+        return len(self.history)
+
+    def add(self, record: Record) -> None:
+        """Take in a finished epoch: the schedule, the history, the best weights so far."""
+        loss = record.get("validation_loss", record["train_loss"])
+        self.history.append(record)
+        self.finished = not self.schedule.after_epoch(loss)
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best_weights = {k: v.clone() for k, v in self.vae.state_dict().items()}
+            if self.run:
+                checkpoints.save(self.vae, self.run.best, epoch=self.epoch)
+
+    def save(self) -> None:
+        """Write the run folder's state, if there is one."""
+        if self.run is None:
+            return
+        if self.epoch == 0:
+            checkpoints.save(self.vae, self.run.best, epoch=0)
+        checkpoints.save(
+            self.vae,
+            self.run.last,
+            optimizer=self.optimizer.state_dict(),
+            schedule=self.schedule.state_dict(),
+            history=self.history,
+            best_loss=self.best_loss,
+            finished=self.finished,
+            random=_random_state(self.vae.device),
+        )
+        write_json(self.run.history, self.history)
+
+    def load(self) -> None:
+        """Go on from the run folder's state."""
+        if self.run is None or not self.run.exists():
+            raise TrainingError(f"There is nothing to resume in {self.run and self.run.folder}.")
+        saved = checkpoints.read(self.run.last)
+        self.vae.load_state_dict(saved["weights"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.history, self.best_loss = saved["history"], saved["best_loss"]
+        self.finished = saved["finished"]
+        self.best_weights = checkpoints.read(self.run.best)["weights"]
+        _set_random_state(saved["random"], self.vae.device)
+
+    def restore_best(self) -> None:
+        """Give the model its best weights, in evaluation mode."""
+        if self.best_weights is not None:
+            self.vae.load_state_dict(self.best_weights)
+        self.vae.eval()
+
+
+def _on(device: torch.device, images: ImageData) -> ImageData:
+    return replace(images, images=images.images.to(device))
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,108 @@
+"""Settings: from the command line, to a file and back, and what is refused."""
+
+import pytest
+from conftest import small_vae  # noqa: F401
+
+from pyro_vae import posteriors, priors
+from pyro_vae.configuration import ConfigurationError, classes, parse, read
+from pyro_vae.experiments import Experiment
+from pyro_vae.recipes import RECIPES
+
+
+def test_parts_and_their_arguments_are_chosen_by_name():
+    recipe = parse(["--posterior", "DiagonalNormal", "--posterior.spread", "log_scale"]).recipe
+    vae = recipe.build((1, 8, 8))
+    assert isinstance(vae.posterior, posteriors.DiagonalNormal)
+    assert vae.posterior.half == 1.0
+    vae = parse(["--prior", "Flat", "--latent-size", "7"]).recipe.build((1, 8, 8))
+    assert isinstance(vae.prior, priors.Flat) and vae.latent_size == 7
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("flags", [[], ["--as-published"], ["--autoencoder"]])
+def test_a_configuration_reproduces_itself(tmp_path, name, flags):
+    arguments = ["--recipe", name, *flags, "--lr", "0.5", "--limit", "7", "--seed", "3"]
+    first = parse(arguments)
+    (tmp_path / "config.yaml").write_text(first.text)
+    second = read(tmp_path / "config.yaml")
+    assert second.text == first.text
+    assert second.recipe.learning_rate == 0.5
+    assert second.settings.limit == 7 and second.settings.seed == 3
+    assert str(second.recipe.build((1, 8, 8))) == str(first.recipe.build((1, 8, 8)))
+
+
+def test_as_published_is_the_source_and_ours_is_not():
+    ours, published = parse([]).recipe, parse(["--as-published"]).recipe
+    assert published.validation == 0 and ours.validation == 5000
+    assert published.objective().analytic_kl and not ours.objective().analytic_kl
+    assert published.epochs == 100 and published.learning_rate == 1e-3
+    assert published.beta == ours.beta == 2.048
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "fashon_conv"], "fashon_conv.*Did you mean fashion_conv"),
+        (["--prior", "StandardNorml"], "prior 'StandardNorml'.*Did you mean StandardNormal"),
+        (["--likelihood", "bernouli"], "likelihood 'bernouli'.*Did you mean Bernoulli"),
+        (["--config", "missing.yaml"], "missing.yaml cannot be read"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        parse(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bath-size", "3"], ["--bath-size", "Did you mean --batch-size"]),
+        (["--batch-size", "0"], ["batch_size", "0"]),
+        (["--epochs", "many"], ["epochs", "many"]),
+        (["--beta", "-1"], ["beta", "-1"]),
+        (["--objective.particle", "3"], ["objective", "particle"]),
+    ],
+)
+def test_unknown_options_and_bad_values_are_refused_by_name(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+
+
+def test_other_images_are_not_padded_unless_asked(tmp_path):
+    assert parse([]).recipe.padding == 2
+    assert parse(["--data", "digits"]).recipe.padding == 0
+    assert parse(["--data", "digits", "--padding", "1"]).recipe.padding == 1
+
+
+def test_the_library_knows_its_classes():
+    assert {"StandardNormal", "Flat"} <= classes("prior").keys()
+    assert "Prior" not in classes("prior")
+
+
+def test_a_new_run_never_overwrites_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = Experiment.start(["--data", "digits"])
+    assert str(first.run.folder) == "runs/fashion_conv"
+    first.run.last.parent.mkdir(parents=True)
+    first.run.last.touch()
+    assert str(Experiment.start([]).run.folder) == "runs/fashion_conv-2"
+    with pytest.raises(ConfigurationError, match="already holds a run.*--resume"):
+        Experiment.start(["--out", "runs/fashion_conv"])
+
+
+def test_resuming_keeps_the_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="holds no run"):
+        Experiment.start(["--resume"])
+    run = Experiment.start(["--data", "digits", "--lr", "0.01"])
+    run.run.last.parent.mkdir(parents=True)
+    run.run.last.touch()
+    run.run.configuration.write_text(run.configuration.text)
+    again = Experiment.start(["--resume", "--epochs", "50", "--device", "cpu"])
+    assert again.recipe.learning_rate == 0.01 and again.recipe.epochs == 50
+    assert again.recipe.data == "digits" and again.run.folder == run.run.folder
+    with pytest.raises(ConfigurationError, match="cannot change: learning_rate"):
+        Experiment.start(["--resume", "--lr", "0.02"])

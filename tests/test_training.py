@@ -1,0 +1,191 @@
+"""The loop: it learns, stops, goes on as if never stopped, and says what is wrong."""
+
+import json
+import math
+
+import pytest
+import torch
+from conftest import small_vae
+
+from pyro_vae import checkpoints, evaluate, fit, likelihoods, networks, posteriors, priors
+from pyro_vae.evaluation import terms
+from pyro_vae.objectives import ELBO
+from pyro_vae.runs import Run
+from pyro_vae.schedules import Constant, OneCycle, Plateau
+from pyro_vae.training import TrainingError, batches, choose_device
+
+
+def quick(vae, digits, **settings):
+    settings = {"epochs": 2, "batch_size": 100, "progress": False, "device": "cpu"} | settings
+    train, validation = digits.split(200)
+    return fit(vae, train, validation=validation, **settings)
+
+
+def weights(vae) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in vae.parameters()])
+
+
+def test_it_learns_real_digits_and_two_models_do_not_disturb_each_other(digits):
+    first, second = small_vae(), small_vae()
+    history = quick(first, digits, epochs=4, learning_rate=5e-3)
+    assert history[-1]["validation_loss"] < history[0]["validation_loss"] - 2
+    kept = weights(first)
+    other = quick(second, digits, epochs=4, learning_rate=5e-3)
+    assert other[-1]["validation_loss"] < other[0]["validation_loss"] - 2
+    assert torch.equal(weights(first), kept)
+
+
+def test_every_image_is_seen_once_an_epoch(digits):
+    sums = torch.cat([x.sum((1, 2, 3)) for x in batches(digits.train, 100)])
+    assert len(sums) == len(digits.train)
+    expected = digits.train.as_float().sum((1, 2, 3))
+    assert torch.allclose(sums.sort().values, expected.sort().values, atol=1e-3)
+    again = torch.cat([x.sum((1, 2, 3)) for x in batches(digits.train, 100)])
+    assert not torch.equal(sums, again)
+
+
+@pytest.mark.parametrize("schedule", [OneCycle, Plateau, Constant])
+def test_a_stopped_run_goes_on_exactly_as_if_never_stopped(digits, tmp_path, schedule):
+    start = small_vae().state_dict()
+
+    def run(folder, **settings):
+        vae = small_vae()
+        vae.load_state_dict(start)
+        torch.manual_seed(1)
+        settings = {"epochs": 4, "schedule": schedule(), "folder": folder} | settings
+        return vae, quick(vae, digits, **settings)
+
+    whole, history = run(tmp_path / "whole")
+
+    def interrupt(vae, record):
+        if record["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "halves", callbacks=[interrupt])
+    torch.manual_seed(99)
+    halves, resumed = run(tmp_path / "halves", resume=True)
+    assert torch.equal(weights(whole), weights(halves))
+    for one, other in zip(history, resumed, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {
+            k: v for k, v in other.items() if k != "seconds"
+        }
+
+
+def test_a_run_folder_is_usable_before_the_first_epoch_has_ended(digits, tmp_path):
+    class Interrupting(ELBO):
+        def __call__(self, *arguments):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quick(small_vae(), digits, objective=Interrupting(), folder=tmp_path)
+    assert checkpoints.load(Run(tmp_path).best).sample(2).shape == (2, 1, 8, 8)
+    assert json.loads(Run(tmp_path).history.read_text()) == []
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_best_weights_are_kept_not_the_last(digits, tmp_path):
+    """A learning rate that explodes at the end must not spoil the result."""
+
+    class Exploding(Constant):
+        def before_step(self, progress):
+            self.optimizer.param_groups[0]["lr"] = 2e-3 if progress < 0.66 else 1.0
+
+    vae = small_vae()
+    history = quick(vae, digits, epochs=3, schedule=Exploding(), folder=tmp_path)
+    losses = [record["validation_loss"] for record in history]
+    assert losses[2] > losses[1]
+    _, validation = digits.split(200)
+    reached = -evaluate(vae, validation, analytic_kl=False).elbo
+    assert abs(reached - losses[1]) < 1.0
+    assert torch.equal(weights(checkpoints.load(Run(tmp_path).best)), weights(vae))
+    assert not vae.training
+
+
+def test_history_reports_the_true_elbo_whatever_beta(digits):
+    (record,) = quick(
+        small_vae(), digits, epochs=1, beta=4.0, published_loss=lambda d, r: d + 9 * r
+    )
+    distortion, rate = record["train_distortion"], record["train_rate"]
+    assert math.isclose(record["train_elbo"], -distortion - rate)
+    assert math.isclose(record["train_loss"], distortion + 4 * rate, rel_tol=1e-4)
+    assert math.isclose(record["train_published_loss"], distortion + 9 * rate)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(digits):
+    vae = small_vae()
+    with torch.no_grad():
+        vae.likelihood.decoder.layers[0].weight.fill_(float("nan"))
+    with pytest.raises(
+        (TrainingError, ValueError), match=r"learning rate|invalid values|constraint"
+    ):
+        quick(vae, digits)
+
+
+def test_images_outside_the_support_are_refused_before_training(digits):
+    vae = small_vae(likelihood=likelihoods.Bernoulli(networks.ConvDecoder(2, (1, 8, 8))))
+    with pytest.raises(likelihoods.SupportError, match="binary"):
+        quick(vae, digits)
+
+
+def test_nothing_to_resume_is_said(digits, tmp_path):
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        quick(small_vae(), digits, folder=tmp_path, resume=True)
+
+
+def test_an_unknown_device_is_refused_by_name():
+    with pytest.raises(TrainingError, match="warp"):
+        choose_device("warp")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_plateau_divides_the_learning_rate_and_ends_the_training():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter])
+    schedule = Plateau(factor=0.1, patience=1, stop_below=5e-3)
+    schedule.start(optimizer, 0.1)
+    going = [schedule.after_epoch(loss) for loss in (1.0, 0.5, 0.6, 0.6, 0.6, 0.6)]
+    assert going == [True] * 5 + [False]
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+
+
+def test_one_cycle_warms_up_and_anneals_to_zero():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    schedule = OneCycle(warm_up=0.25)
+    schedule.start(optimizer, 0.1)
+    rates = []
+    for step in range(100):
+        schedule.before_step(step / 100)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert max(rates) == rates[25] == pytest.approx(0.1)
+    assert rates[0] < 0.01 and rates[-1] < 1e-3
+    assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
+
+
+def test_evaluation_leaves_mode_and_random_numbers_as_found(digits):
+    vae = small_vae().train()
+    state = torch.get_rng_state()
+    first, second = evaluate(vae, digits.test), evaluate(vae, digits.test, batch_size=500)
+    assert vae.training and torch.equal(state, torch.get_rng_state())
+    assert first == second
+    assert first.elbo == pytest.approx(-first.distortion - first.rate)
+    assert evaluate(vae, digits.test, seed=1) != first
+
+
+def test_evaluation_averages_images_not_batches(digits):
+    """A last batch of another size must not weigh more."""
+    vae = small_vae(posterior=posteriors.Delta(networks.ConvEncoder((1, 8, 8)), 2))
+    images = digits.test.select(slice(0, 103))
+    distortion, rate = terms(vae.eval(), images.as_float(), analytic_kl=True)
+    found = evaluate(vae, images, batch_size=100)
+    assert found.distortion == pytest.approx(distortion.mean().item(), rel=1e-5)
+    assert found.rate == pytest.approx(rate.mean().item(), rel=1e-5)
+
+
+def test_an_autoencoder_has_a_distortion_and_no_elbo(digits):
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    vae = small_vae(prior=priors.Flat(2), posterior=posteriors.Delta(encoder, 2))
+    history = quick(vae, digits, objective=ELBO(), epochs=3, learning_rate=5e-3)
+    assert history[-1]["validation_loss"] < history[0]["validation_loss"]
+    found = evaluate(vae, digits.test)
+    assert found.elbo is None and found.rate is None and found.distortion > 0
