@@ -7,14 +7,15 @@ Every part of a model is chosen by the name of a class and that class's own argu
 import argparse
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
@@ -25,7 +26,7 @@ from pyro_vae.networks import Decoder, Encoder, ImageShape
 from pyro_vae.objectives import Objective
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
-from pyro_vae.recipes import RECIPES, Recipe
+from pyro_vae.recipes import RECIPES, Recipe, listing
 from pyro_vae.schedules import Schedule
 
 
@@ -46,7 +47,13 @@ class Option:
 OPTIONS: dict[str, dict[str, Option]] = {
     "the data": {
         "data": Option(str, "a data set's name, or the path of a folder or file of images"),
+        "size": Option(PositiveInt | None, "pixels of a side that images are resized to"),
+        "channels": Option(Literal[1, 3] | None, "1 for grey, 3 for RGB (default: as they are)"),
         "padding": Option(NonNegativeInt, "pixels of 0 added on each side of an image"),
+        "pixels": Option(
+            Literal["grey", "binarised", "binarised-once", "dequantised"],
+            "what levels become: k/255; 0 or 1, drawn anew each time or once; (k + noise)/256",
+        ),
         "validation": Option(
             NonNegativeInt,
             "training images held out to choose the weights (a tenth at most); "
@@ -78,6 +85,8 @@ OPTIONS: dict[str, dict[str, Option]] = {
     },
 }
 SETTINGS = {name: option for group in OPTIONS.values() for name, option in group.items()}
+#: Changes after which a loss on the source's scale would mean nothing.
+INCOMPARABLE = {"prior", "likelihood", "latent_size", "pixels"}
 #: What a run folder does not remember: where it is, and on what machine it ran.
 PASSING = ("config", "out", "resume", "device", "with_autoencoder")
 
@@ -97,12 +106,22 @@ class Configuration:
     text: str
 
     def dataset(self) -> Dataset:
-        """The run's images, padded as its recipe says.
+        """The run's images, sized, padded and binarised as its recipe says.
 
         Raises:
             DataError: they cannot be had, or are not as they should be.
         """
-        return load(self.recipe.data, data_dir=self.settings.data_dir).pad(self.recipe.padding)
+        recipe, settings = self.recipe, self.settings
+        found = load(
+            recipe.data,
+            data_dir=settings.data_dir,
+            size=recipe.size,
+            channels=recipe.channels,
+            skip_corrupt=settings.skip_corrupt,
+        ).pad(recipe.padding)
+        if recipe.pixels == "binarised-once":
+            return found.map(lambda part: part.binarised_once(settings.seed))
+        return found.map(lambda part: part.with_pixels(recipe.pixels))
 
 
 def parse(arguments: Sequence[str], description: str = "") -> Configuration:
@@ -117,11 +136,18 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
     reader = parser(recipe, description)
     settings = reader.parse_args(list(arguments))
     made = reader.instantiate(settings)
+    defaults = reader.get_defaults()
+    changed = [name for name in SETTINGS if settings[name] != defaults[name]]
+    recipe = recipe.with_settings(**{name: made[name] for name in SETTINGS})
+    if changed:
+        recipe = recipe.with_settings(summary=f"{recipe.summary}; changed: {', '.join(changed)}")
+    if not INCOMPARABLE.isdisjoint(changed):
+        recipe = recipe.with_settings(published_loss=None)
     lasting = settings.clone()
     for name in PASSING:
         lasting.pop(name, None)
     return Configuration(
-        recipe=recipe.with_settings(**{name: made[name] for name in SETTINGS}),
+        recipe=recipe,
         settings=settings,
         text=reader.dump(lasting, skip_validation=True),
     )
@@ -130,6 +156,21 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
 def read(path: Path, *arguments: str) -> Configuration:
     """The configuration saved in a run folder's `config.yaml`, overridden by `arguments`."""
     return parse(["--config", str(path), *arguments])
+
+
+class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that names the classes of a part, and no default where there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        option = SETTINGS.get(action.dest)
+        if option is not None and option.base:
+            default = action.default["class_path"].rpartition(".")[2]
+            return f"{option.help}: {', '.join(classes(action.dest))} (default: {default})"
+        if action.default is None or action.default is False:
+            return action.help
+        if action.dest.endswith(".help"):
+            return "the settings of the class NAME"
+        return super()._get_help_string(action)
 
 
 class Parser(ArgumentParser):
@@ -146,9 +187,16 @@ class Parser(ArgumentParser):
 
 def parser(recipe: Recipe, description: str = "") -> Parser:
     """A parser of every setting, whose defaults are a recipe's."""
-    result = Parser(description=description, allow_abbrev=False)
+    result = Parser(
+        description=description,
+        usage="%(prog)s [options]",
+        allow_abbrev=False,
+        formatter_class=Formatter,
+    )
     group = result.add_argument_group("the run")
-    group.add_argument("--recipe", default=recipe.name, help=f"the system: {', '.join(RECIPES)}")
+    group.add_argument(
+        "--recipe", default=recipe.name, help=f"the system: {', '.join(RECIPES)}; help: about each"
+    )
     group.add_argument("--as-published", action="store_true", help="with its source's settings")
     group.add_argument(
         "--autoencoder", action="store_true", help="the plain autoencoder of the same shape"
@@ -166,6 +214,9 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
         "--data-dir", help="where data sets are kept (default: PYRO_VAE_DATA, else data/)"
     )
     groups["the data"].add_argument(
+        "--skip-corrupt", action="store_true", help="leave out image files that cannot be read"
+    )
+    groups["the data"].add_argument(
         "--limit", type=PositiveInt | None, help="train on the first LIMIT images"
     )
     for title, options in OPTIONS.items():
@@ -175,6 +226,7 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
                 *option.aliases,
                 type=option.type,
                 default=as_setting(getattr(recipe, name)),
+                metavar="NAME" if option.base else None,
                 help=option.help,
             )
     return result
@@ -189,16 +241,19 @@ def choose_recipe(arguments: Sequence[str]) -> Recipe:
     chosen = _look(arguments, ("recipe", "data", "config"), ("as-published", "autoencoder"))
     saved = _saved(chosen.config)
     name = chosen.recipe or saved.get("recipe") or next(iter(RECIPES))
+    if name == "help":
+        print(listing())
+        sys.exit()
     if name not in RECIPES:
         raise ConfigurationError(f"There is no recipe {name!r}. {nearest(name, RECIPES)}")
     recipe = RECIPES[name]
-    if chosen.as_published:
+    if chosen.as_published or saved.get("as_published"):
         recipe = recipe.as_published()
-    if chosen.autoencoder:
+    if chosen.autoencoder or saved.get("autoencoder"):
         recipe = recipe.as_autoencoder()
     if chosen.data not in (None, recipe.data):
-        # A recipe pads the images it was written for, no others.
-        recipe = recipe.with_settings(padding=0)
+        # A recipe sizes and pads the images it was written for, no others.
+        recipe = recipe.with_settings(padding=0, size=None)
     return recipe
 
 
@@ -221,7 +276,7 @@ def classes(part: str) -> dict[str, type]:
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
-        if kind.__module__.startswith("pyro_vae."):
+        if kind.__module__.startswith("pyro_vae.") and not kind.__name__.startswith("_"):
             found[kind.__name__] = kind
     return dict(sorted(found.items()))
 

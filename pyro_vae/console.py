@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pyro_vae.checkpoints import CheckpointError
 from pyro_vae.configuration import ConfigurationError
 from pyro_vae.data import DataError
 from pyro_vae.likelihoods import SupportError
 from pyro_vae.objectives import ObjectiveError
+from pyro_vae.slots import SlotError
 from pyro_vae.training import TrainingError
 
 ROWS = (
@@ -17,6 +19,10 @@ ROWS = (
     ("distortion", "distortion, -E log p(x|z)", "nats per image"),
     ("rate", "rate, KL(q(z|x) || p(z))", "nats per image"),
     ("published_loss", "loss on the source's scale", "as the source counts"),
+    ("bits_per_dimension", "bits per dimension, at most", "bits per value of an image"),
+    ("negative_log_likelihood", "-log p(x), weighted samples", "nats per image"),
+    ("log_likelihood_error", "its standard error, images", "nats per image"),
+    ("sampling_error", "one image's sampling error", "nats per image"),
 )
 
 
@@ -30,17 +36,23 @@ def plain_errors() -> Iterator[None]:
         ConfigurationError,
         DataError,
         ObjectiveError,
+        SlotError,
         SupportError,
         TrainingError,
     ) as error:
         sys.exit(f"error: {error}")
 
 
-def table(numbers: dict[str, float | int | None]) -> str:
+def table(numbers: dict[str, Any]) -> str:
     """An evaluation's numbers as lines of text, with units."""
     lines = [f"{numbers['images']} test images"]
     for key, name, unit in ROWS:
         value = numbers.get(key)
         if value is not None:
             lines.append(f"  {name:<28}{value:>10.2f}  {unit}")
-    return "\n".join(lines)
+    if numbers["samples"]:
+        lines.append(
+            f"  ({numbers['samples']} samples an image; Pareto k above 0.7, not to be trusted: "
+            f"{numbers['untrusted']:.1%} of the images)"
+        )
+    return "\n".join([*lines, f"  {numbers['verdict']}"])

@@ -1,27 +1,33 @@
 """Evaluation: how good is a model, read from its own model and guide.
 
 Every number is in nats per image and belongs to the true ELBO (beta = 1), whatever weight or bound
-the model was trained with. Source of the terms: Fixing a Broken ELBO (Alemi et al., 2018).
+the model was trained with. Source of the terms: Fixing a Broken ELBO (Alemi et al., 2018); of the
+active units: Importance Weighted Autoencoders (Burda et al., 2016), section 5.2.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.data import ImageData
-from pyro_vae.objectives import rate
-from pyro_vae.vae import VAE
+from pyro_vae.importance import LogLikelihood, log_likelihood
+from pyro_vae.modes import evaluating, seeded
+from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
+from pyro_vae.vae import VAE, centre
+
+#: A latent dimension is active where its posterior mean varies more than this over the images.
+ACTIVE_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Averages over images, in nats per image.
+    """Averages over images, in nats per image unless said otherwise.
 
     Attributes:
         images: how many images.
@@ -29,6 +35,16 @@ class Evaluation:
         distortion: -E log p(x|z).
         rate: KL(q(z|x) || p(z)); None for a plain autoencoder.
         standard_error: the ELBO's (an autoencoder's: the distortion's), over the images.
+        rate_per_dimension: the rate's parts, if posterior and prior factorise.
+        latent_size: the dimension D.
+        active_units: dimensions whose posterior mean varies over the images by more than 0.01.
+        verdict: whether the posterior collapsed onto the prior, in words.
+        bits_per_dimension: the bound's, if the likelihood says how to compute it.
+        samples: importance samples per image for what follows; 0: none, and None below.
+        log_likelihood: importance-weighted estimate of log p(x).
+        log_likelihood_error: its standard error over the images.
+        sampling_error: the average standard error of an image's estimate, from its weights.
+        untrusted: the part of all images whose weights have a Pareto k above 0.7.
     """
 
     images: int
@@ -36,48 +52,79 @@ class Evaluation:
     distortion: float
     rate: float | None
     standard_error: float
+    rate_per_dimension: list[float] | None
+    latent_size: int
+    active_units: int
+    verdict: str
+    bits_per_dimension: float | None = None
+    samples: int = 0
+    log_likelihood: float | None = None
+    log_likelihood_error: float | None = None
+    sampling_error: float | None = None
+    untrusted: float | None = None
 
     def weighted(self, beta: float) -> float:
         """The negative ELBO with the rate weighted by beta."""
         return self.distortion + beta * (self.rate or 0.0)
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def as_dict(self) -> dict[str, float | int | str | list[float] | None]:
         """Plain values, for a JSON file."""
         return asdict(self)
 
 
-@torch.no_grad()
 def evaluate(
     vae: VAE,
     images: ImageData,
     *,
+    samples: int = 0,
     batch_size: int = 500,
     analytic_kl: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a model on images, with one draw of z per image.
+    """Evaluate a model on images.
 
-    The rate is taken in closed form where there is one, unless `analytic_kl` is False. The draws
-    follow `seed`; the caller's random numbers and the model's mode are left as found.
+    The draws follow `seed`; the caller's random numbers and the model's mode are left as found.
+
+    Args:
+        vae: the model.
+        images: N images.
+        samples: importance samples per image for the log-likelihood; 0: no such estimate.
+        batch_size: images at once.
+        analytic_kl: take the rate in closed form where there is one, else at one draw of z.
+        seed: of the draws.
+        progress: show progress bars.
     """
-    distortions, rates = [], []
-    with evaluating(vae), seeded(seed, vae.device):
-        starts = range(0, len(images), batch_size)
-        for start in tqdm(starts, desc="evaluating", unit="batch", disable=not progress):
-            x = images.as_float(slice(start, start + batch_size)).to(vae.device)
-            distortion, image_rate = terms(vae, x, analytic_kl=analytic_kl)
-            distortions.append(distortion)
-            rates.append(image_rate)
-    return _summarise(torch.cat(distortions), torch.cat(rates), has_elbo(vae))
+    found = _collect(vae, images, batch_size, analytic_kl, seed, progress)
+    distortion, image_rate = found["distortion"], found["rate"]
+    proper = has_elbo(vae)
+    negative_elbo = distortion + image_rate if proper else distortion
+    per_dimension = found["rates"].mean(0) if "rates" in found else None
+    active = int((found["codes"].var(0, correction=0) > ACTIVE_VARIANCE).sum())
+    mean_rate = image_rate.mean().item()
+    estimate = None
+    if samples and proper:
+        estimate = log_likelihood(vae, images, samples=samples, seed=seed, progress=progress)
+    return Evaluation(
+        images=len(images),
+        elbo=-negative_elbo.mean().item() if proper else None,
+        distortion=distortion.mean().item(),
+        rate=mean_rate if proper else None,
+        standard_error=_standard_error(negative_elbo),
+        rate_per_dimension=per_dimension.tolist() if proper and per_dimension is not None else None,
+        latent_size=vae.latent_size,
+        active_units=active,
+        verdict=verdict(mean_rate, active, vae.latent_size) if proper else NO_PRIOR,
+        bits_per_dimension=bits_per_dimension(vae, images, negative_elbo.mean().item()),
+        **_summary(estimate),
+    )
 
 
+@torch.no_grad()
 def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
     """Distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
-    guide = poutine.trace(vae.guide).get_trace(x)
-    model = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
-    q, p, likelihood = guide.nodes["z"]["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"]
-    return -likelihood.log_prob(x), rate(q, p, guide.nodes["z"]["value"], analytic_kl)
+    q, p, likelihood, z = _sites(vae, x)
+    return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
 
 
 def has_elbo(vae: VAE) -> bool:
@@ -85,33 +132,81 @@ def has_elbo(vae: VAE) -> bool:
     return not isinstance(vae.prior(), dist.ImproperUniform)
 
 
-def _summarise(distortion: Tensor, rate: Tensor, has_elbo: bool) -> Evaluation:
-    n = len(distortion)
-    negative_elbo = (distortion + rate if has_elbo else distortion).double()
-    return Evaluation(
-        images=n,
-        elbo=-negative_elbo.mean().item() if has_elbo else None,
-        distortion=distortion.double().mean().item(),
-        rate=rate.double().mean().item() if has_elbo else None,
-        standard_error=negative_elbo.std().item() / n**0.5 if n > 1 else 0.0,
-    )
+NO_PRIOR = "A plain autoencoder: no prior, so no ELBO, no rate and no samples."
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode (batch norm uses its running statistics) within; the mode before, after."""
-    was_training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(was_training)
+def verdict(rate: float, active: int, latent_size: int) -> str:
+    """Whether the posterior collapsed onto the prior, in a sentence."""
+    units = f"{active} of {latent_size} latent dimensions are active"
+    if active == 0 or rate < 0.05:
+        return (
+            f"Collapsed: the code says {rate:.2f} nats about an image and {units}. Lower beta, "
+            "anneal it, use free bits, or weaken the decoder."
+        )
+    if active < latent_size / 2:
+        return f"Partly collapsed: {units}; the others repeat the prior (rate {rate:.2f} nats)."
+    return f"Not collapsed: {units} (rate {rate:.2f} nats)."
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers follow `seed` within; afterwards they go on as if nothing had happened."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None:
+    """Bits per value of an image, from -log p(x) in nats; None where that is not defined.
+
+    For a likelihood of the levels themselves, nats / (P ln 2); for a density on [0, 1] of
+    dequantised levels, (nats + P ln 256) / (P ln 2).
+    """
+    values = images.images[0].numel()
+    measure = getattr(vae.likelihood, "measure", "none")
+    if measure == "mass" and images.pixels != "dequantised":
+        return nats / (values * math.log(2))
+    if measure == "density" and images.pixels == "dequantised":
+        return (nats + values * math.log(256)) / (values * math.log(2))
+    return None
+
+
+@torch.no_grad()
+def _collect(
+    vae: VAE, images: ImageData, batch_size: int, analytic_kl: bool, seed: int, progress: bool
+) -> dict[str, Tensor]:
+    """What is known of each image: distortion, rate, rates per dimension, code."""
+    found: dict[str, list[Tensor]] = {}
+    with evaluating(vae), seeded(seed, vae.device):
+        starts = range(0, len(images), batch_size)
+        for start in tqdm(starts, desc="evaluating", unit="batch", disable=not progress):
+            x = images.as_float(slice(start, start + batch_size)).to(vae.device)
+            q, p, likelihood, z = _sites(vae, x)
+            parts = {
+                "distortion": -likelihood.log_prob(x),
+                "rate": rate(q, p, z, analytic_kl),
+                "codes": centre(q),
+            }
+            with suppress(ObjectiveError):  # Not every posterior and prior factorise.
+                parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
+            for name, part in parts.items():
+                found.setdefault(name, []).append(part.double().cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _sites(
+    vae: VAE, x: Tensor
+) -> tuple[dist.Distribution, dist.Distribution, dist.Distribution, Tensor]:
+    """q(z|x), p(z) and p(x|z) as the guide and the model declare them, and a draw z, (B, D)."""
+    guide = poutine.trace(vae.guide).get_trace(x)
+    model = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
+    z = guide.nodes["z"]
+    return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]
+
+
+def _standard_error(values: Tensor) -> float:
+    return values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def _summary(estimate: LogLikelihood | None) -> dict[str, float | int]:
+    if estimate is None:
+        return {}
+    return {
+        "samples": estimate.samples,
+        "log_likelihood": estimate.mean,
+        "log_likelihood_error": estimate.standard_error,
+        "sampling_error": estimate.errors.mean().item(),
+        "untrusted": estimate.untrusted,
+    }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyro
 
@@ -75,9 +76,16 @@ class Experiment:
         return train.select(limit), validation
 
     def build(self) -> VAE:
-        """The untrained model; its weights follow the seed."""
+        """The untrained model; its weights follow the seed.
+
+        Raises:
+            ConfigurationError: a part refuses its settings.
+        """
         pyro.set_rng_seed(self.configuration.settings.seed)
-        return self.recipe.build(self.dataset.image_shape)
+        try:
+            return self.recipe.build(self.dataset.image_shape)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"The model cannot be built: {error}") from error
 
     def load(self) -> VAE:
         """The trained model with its best weights, on the CPU, in evaluation mode."""
@@ -106,19 +114,28 @@ class Experiment:
             published_loss=self.published_loss,
         )
 
-    def evaluate(self, vae: VAE) -> Evaluation:
-        """Evaluate on the test images, and keep the numbers in the run folder."""
-        found = evaluate(vae, self.dataset.test, progress=True)
-        write_json(self.run.evaluation, self.numbers(found))
-        return found
+    def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:
+        """Evaluate on the test images, and keep the numbers in the run folder.
+
+        Args:
+            vae: the trained model.
+            samples: importance samples per image for the log-likelihood; 0: none.
+            images: evaluate the first so many; None: all.
+        """
+        test = self.dataset.test.select(slice(images))
+        numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
+        write_json(self.run.evaluation, numbers)
+        return numbers
 
     def history(self) -> list[Record]:
         """The records of all finished epochs."""
         return json.loads(self.run.history.read_text())
 
-    def numbers(self, found: Evaluation) -> dict[str, float | int | None]:
+    def numbers(self, found: Evaluation) -> dict[str, Any]:
         """An evaluation's numbers, with the loss on the source's scale."""
         numbers = found.as_dict()
+        if found.log_likelihood is not None:
+            numbers["negative_log_likelihood"] = -found.log_likelihood
         if self.published_loss and found.rate is not None:
             numbers["published_loss"] = self.published_loss(found.distortion, found.rate)
         return numbers

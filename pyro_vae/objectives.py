@@ -330,6 +330,8 @@ def detached(distribution: dist.Distribution) -> dist.Distribution:
         return base.to_event(distribution.reinterpreted_batch_ndims)
     own = vars(distribution)
     parameters = {name: own[name].detach() for name in distribution.arg_constraints if name in own}
+    if "scale_tril" in parameters:  # Others of the same covariance may have been kept beside it.
+        parameters = {name: parameters[name] for name in ("loc", "scale_tril")}
     if not parameters:
         raise ObjectiveError(
             "This gradient needs a posterior whose parameters can be detached, such as "

@@ -1,10 +1,15 @@
 """Posteriors q(z|x): an encoder network, and heads that turn its features into a distribution."""
 
+import math
 from typing import Literal
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from pyro_vae import distributions
+from pyro_vae.distributions import Flow, zuko
 from pyro_vae.module import Module
 
 
@@ -15,6 +20,9 @@ class Posterior(Module):
         encoder: a network, (B, C, H, W) -> (B, F), that says F in its attribute `features`.
         latent_size: the dimension D.
     """
+
+    #: Draws carry no true gradient: the rate must be taken in closed form.
+    analytic_kl_only: bool = False
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
         super().__init__()
@@ -29,7 +37,7 @@ class Posterior(Module):
                 f"The encoder {type(self.encoder).__name__} does not say how many features it "
                 "returns per image: give it an integer attribute `features`."
             )
-        return nn.Linear(features, size or self.latent_size)
+        return nn.Linear(features, self.latent_size if size is None else size)
 
     def forward(self, x: Tensor) -> dist.Distribution:
         """q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
@@ -61,13 +69,170 @@ class DiagonalNormal(Posterior):
 
     def forward(self, x: Tensor) -> dist.Distribution:
         features = self.encoder(x)
-        # Bounds that no sensible posterior meets keep the scale finite and away from 0.
-        log_scale = (self.half * self.spread(features)).clamp(-15, 15)
-        return dist.Normal(self.mean(features), log_scale.exp()).to_event(1)
+        scale = bounded_exp(self.half * self.spread(features))
+        return dist.Normal(self.mean(features), scale).to_event(1)
+
+
+class FullNormal(Posterior):
+    r"""Normal with full covariance, :math:`q(z|x) = \mathcal N(z; \mu(x), L(x) L(x)^T)`.
+
+    An Introduction to Variational Autoencoders (Kingma and Welling, 2019), section 2.5.1.
+
+    L is lower triangular, with a positive diagonal.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+    """
+
+    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+        super().__init__(encoder, latent_size)
+        self.mean = self.head()
+        self.log_diagonal = self.head()
+        self.below = self.head(latent_size * (latent_size - 1) // 2)
+        rows, columns = torch.tril_indices(latent_size, latent_size, offset=-1)
+        self.register_buffer("places", rows * latent_size + columns, persistent=False)
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        features = self.encoder(x)
+        diagonal = bounded_exp(self.log_diagonal(features)).diag_embed()
+        scale_tril = diagonal.flatten(-2).index_add(-1, self.places, self.below(features))
+        return dist.MultivariateNormal(self.mean(features), scale_tril=scale_tril.view_as(diagonal))
+
+
+class Laplace(Posterior):
+    r"""Laplace, :math:`q(z|x) = \prod_d \frac{1}{2 b_d(x)} \exp(-|z_d - \mu_d(x)| / b_d(x))`.
+
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), section 2.4.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+    """
+
+    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+        super().__init__(encoder, latent_size)
+        self.mean = self.head()
+        self.log_scale = self.head()
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        features = self.encoder(x)
+        scale = bounded_exp(self.log_scale(features))
+        return dist.Laplace(self.mean(features), scale).to_event(1)
+
+
+class InverseAutoregressiveFlow(Posterior):
+    r"""Inverse autoregressive flow, :math:`z_t = \mu_t(z_{t-1}, x) + \sigma_t(z_{t-1}, x) z_{t-1}`.
+
+    Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), sec. 4.
+
+    The d-th outputs of mu and sigma depend on the dimensions before d alone, so that drawing takes
+    one pass for each transform; scoring a point that was not drawn takes D. Starts from a diagonal
+    Normal. Transforms from Zuko.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+        transforms: the number of transforms; the order of the dimensions alternates.
+        hidden: the width of the two hidden layers of each transform's network.
+        context: the number of features of the image that the transforms see.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        latent_size: int,
+        transforms: int = 2,
+        hidden: int = 64,
+        context: int = 32,
+    ) -> None:
+        super().__init__(encoder, latent_size)
+        self.mean = self.head()
+        self.log_scale = self.head()
+        self.context = self.head(context)
+        self.transform = zuko.flows.MAF(
+            latent_size, context, transforms=transforms, hidden_features=(hidden, hidden)
+        ).transform
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        features = self.encoder(x)
+        scale = bounded_exp(self.log_scale(features))
+        start = dist.Normal(self.mean(features), scale).to_event(1)
+        return Flow(self.transform(self.context(features)).inv, start)
+
+
+class PowerSpherical(Posterior):
+    r"""Power spherical, :math:`q(z|x) \propto (1 + \mu(x)^T z)^{\kappa(x)}, \; \|z\| = 1`.
+
+    The Power Spherical distribution (De Cao and Aziz, 2020), section 2.
+
+    On the unit sphere, exactly reparameterised; for the prior `HypersphereUniform`. The
+    concentration kappa lies between 0.0001 and 100,000.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the number of coordinates D > 1; the sphere has dimension D - 1.
+    """
+
+    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+        super().__init__(encoder, latent_size)
+        if latent_size < 2:
+            raise ValueError(f"A sphere needs 2 coordinates at least, not {latent_size}.")
+        self.direction = self.head()
+        self.log_concentration = self.head(1)
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        features = self.encoder(x)
+        log_concentration = self.log_concentration(features).squeeze(-1)
+        concentration = log_concentration.clamp(math.log(1e-4), math.log(1e5)).exp()
+        direction = F.normalize(self.direction(features), dim=-1)
+        return distributions.PowerSpherical(direction, concentration)
+
+
+class Bernoulli(Posterior):
+    r"""Bernoulli, :math:`q(z|x) = \prod_d \pi_d(x)^{z_d} (1 - \pi_d(x))^{1 - z_d}`.
+
+    Neural Variational Inference and Learning in Belief Networks (Mnih and Gregor, 2014), section 2.
+
+    Binary codes, trained by the score function: no bias, high variance.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+    """
+
+    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+        super().__init__(encoder, latent_size)
+        self.logits = self.head()
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        return dist.Bernoulli(logits=self.logits(self.encoder(x))).to_event(1)
+
+
+class StraightThroughBernoulli(Bernoulli):
+    r"""Straight-through Bernoulli, :math:`z_d \sim \pi_d(x), \; \partial z_d / \partial \pi_d = 1`.
+
+    Estimating or Propagating Gradients Through Stochastic Neurons (Bengio et al., 2013).
+
+    Binary codes whose draws pass gradients on to the probabilities: low variance, some bias. The
+    rate is always that of the Bernoulli, in closed form.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+    """
+
+    analytic_kl_only = True
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        logits = self.logits(self.encoder(x))
+        return distributions.StraightThroughBernoulli(logits=logits).to_event(1)
 
 
 class Delta(Posterior):
-    """All mass on one point, z = mean(x): the code of a plain autoencoder.
+    r"""All mass on one point, :math:`z = \mu(x)`: the code of a plain autoencoder.
+
+    Reducing the Dimensionality of Data with Neural Networks (Hinton and Salakhutdinov, 2006).
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
@@ -80,3 +245,8 @@ class Delta(Posterior):
 
     def forward(self, x: Tensor) -> dist.Distribution:
         return dist.Delta(self.mean(self.encoder(x)), event_dim=1)
+
+
+def bounded_exp(x: Tensor) -> Tensor:
+    """A scale from its logarithm, within bounds that no sensible posterior meets."""
+    return x.clamp(-15, 15).exp()

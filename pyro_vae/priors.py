@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Literal
 
 import pyro.distributions as dist
 import torch
+from torch import Tensor, nn
 from torch.distributions import constraints
 
+from pyro_vae import distributions
+from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
+from pyro_vae.modes import evaluating
 from pyro_vae.module import Module
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pyro_vae.vae import VAE
+
+SMALLEST_SCALE = 1e-4
 
 
 class Prior(Module):
@@ -48,8 +53,217 @@ class StandardNormal(Prior):
         return dist.Normal(self.loc, self.scale).to_event(1)
 
 
+class Normal(Prior):
+    r"""Diagonal Normal, :math:`p(z) = \mathcal N(z; \mu, \mathrm{diag}\,\sigma^2)`.
+
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), section 2.1.
+
+    Args:
+        latent_size: the dimension D.
+        loc: the mean mu, one number or one for each dimension.
+        scale: the standard deviation sigma, one number or one for each dimension.
+        learned: learn both, from these values.
+
+    Raises:
+        ValueError: a scale is not above 0.0001, or the numbers do not fit the dimension.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        loc: float | list[float] = 0.0,
+        scale: float | list[float] = 1.0,
+        learned: bool = False,
+    ) -> None:
+        super().__init__()
+        _place(self, "loc", _vector(loc, latent_size, "loc"), learned)
+        log_scale = _log_scale(_vector(scale, latent_size, "scale"))
+        _place(self, "log_scale", log_scale, learned)
+
+    @property
+    def scale(self) -> Tensor:
+        """The scale sigma, shape (D,)."""
+        return SMALLEST_SCALE + self.log_scale.exp()
+
+    def forward(self) -> dist.Distribution:
+        return dist.Normal(self.loc, self.scale).to_event(1)
+
+
+class Laplace(Normal):
+    r"""Laplace, :math:`p(z) = \prod_d \frac{1}{2 b_d} \exp(-|z_d - \mu_d| / b_d)`.
+
+    Sparse-Coding Variational Auto-Encoders (Barello, Charles and Pillow, 2018), section 2.
+
+    Args:
+        latent_size: the dimension D.
+        loc: the mean mu, one number or one for each dimension.
+        scale: the scale b, one number or one for each dimension.
+        learned: learn both, from these values.
+
+    Raises:
+        ValueError: a scale is not above 0.0001, or the numbers do not fit the dimension.
+    """
+
+    def forward(self) -> dist.Distribution:
+        return dist.Laplace(self.loc, self.scale).to_event(1)
+
+
+class MixtureOfGaussians(Prior):
+    r"""Mixture of Gaussians, :math:`p(z) = \sum_k w_k \, \mathcal N(z; \mu_k, \sigma_k^2)`.
+
+    Variational Deep Embedding (Jiang et al., 2017), section 3.1.
+
+    Learned. It starts spread out: equal weights, means that fill a Normal evenly, and a variance
+    of about 1 in all.
+
+    Args:
+        latent_size: the dimension D.
+        components: the number K of components.
+        scale: the standard deviation of a component at the start, in (0, 1).
+    """
+
+    def __init__(self, latent_size: int, components: int = 10, scale: float = 0.5) -> None:
+        super().__init__()
+        if not SMALLEST_SCALE < scale < 1:
+            raise ValueError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.loc = nn.Parameter(math.sqrt(1 - scale**2) * _spread(components, latent_size))
+        self.log_scale = nn.Parameter(_log_scale(torch.full((components, latent_size), scale)))
+
+    def forward(self) -> dist.Distribution:
+        scale = SMALLEST_SCALE + self.log_scale.exp()
+        return Mixture(self.logits, dist.Normal(self.loc, scale).to_event(1))
+
+
+class VampPrior(Prior):
+    r"""VampPrior, :math:`p(z) = \frac1K \sum_k q(z \mid u_k)`.
+
+    VAE with a VampPrior (Tomczak and Welling, 2018), section 2.
+
+    A mixture of the model's own posteriors q at learned pseudo-inputs u, images in [0, 1]. It
+    shares the posterior's weights, and starts from training images. For any posterior with a
+    density or a mass: all but Delta.
+
+    Args:
+        latent_size: the dimension D.
+        components: the number K of pseudo-inputs.
+    """
+
+    def __init__(self, latent_size: int, components: int = 500) -> None:
+        super().__init__()
+        self.latent_size, self.components = latent_size, components
+        self.register_buffer("logits", torch.zeros(components), persistent=False)
+        self.register_parameter("pseudo_inputs", None)
+
+    def join(self, vae: VAE) -> None:
+        # Not an attribute in nn.Module's sense: the posterior's weights stay the posterior's.
+        object.__setattr__(self, "_posterior", vae.posterior)
+        if self.pseudo_inputs is None:
+            with torch.no_grad(), evaluating(vae):
+                z = torch.zeros(1, self.latent_size, device=vae.device)
+                shape = vae.likelihood(z).event_shape
+            self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape).to(z))
+
+    @torch.no_grad()
+    def start_from(self, images: Tensor) -> None:
+        """Start at images drawn at random, each at most once while there are enough."""
+        rounds = math.ceil(self.components / len(images))
+        order = torch.cat([torch.randperm(len(images)) for _ in range(rounds)])
+        self.pseudo_inputs.copy_(images[order[: self.components].to(images.device)])
+
+    def forward(self) -> dist.Distribution:
+        if self.pseudo_inputs is None:
+            raise RuntimeError("A VampPrior needs a posterior: give it to a VAE before calling it.")
+        return Mixture(self.logits, self._posterior(self.pseudo_inputs.clamp(0, 1)))
+
+
+class NormalizingFlow(Prior):
+    r"""Normalising flow, :math:`p(z) = \mathcal N(f(z); 0, I) \, |\det \partial f / \partial z|`.
+
+    Variational Lossy Autoencoder (Chen et al., 2017), section 3.2.
+
+    Learned. The transforms f are autoregressive, so that scoring takes one pass and drawing D.
+    They are those of Neural Spline Flows (Durkan et al., 2019), or the affine ones of Masked
+    Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), from Zuko.
+
+    Args:
+        latent_size: the dimension D.
+        family: "spline" or "affine".
+        transforms: the number of transforms; the order of the dimensions alternates.
+        hidden: the width of the two hidden layers of each transform's network.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        family: Literal["spline", "affine"] = "spline",
+        transforms: int = 3,
+        hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        make = {"spline": zuko.flows.NSF, "affine": zuko.flows.MAF}[family]
+        self.transform = make(
+            latent_size, transforms=transforms, hidden_features=(hidden, hidden)
+        ).transform
+        self.base = StandardNormal(latent_size)
+        if latent_size == 1:  # Then Zuko has no networks, and starts far from the identity.
+            for parameter in self.transform.parameters():
+                parameter.data.mul_(0.1)
+
+    def forward(self) -> dist.Distribution:
+        return Flow(self.transform(), self.base())
+
+
+class HypersphereUniform(Prior):
+    r"""Uniform on the unit sphere, :math:`p(z) = \Gamma(D/2) / (2 \pi^{D/2}), \; \|z\| = 1`.
+
+    Hyperspherical Variational Auto-Encoders (Davidson et al., 2018), section 3.
+
+    A density with respect to the surface of the sphere.
+
+    Args:
+        latent_size: the number of coordinates D > 1; the sphere has dimension D - 1.
+    """
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        if latent_size < 2:
+            raise ValueError(f"A sphere needs 2 coordinates at least, not {latent_size}.")
+        self.register_buffer("like", torch.zeros(latent_size), persistent=False)
+
+    def forward(self) -> dist.Distribution:
+        return distributions.HypersphereUniform(self.like)
+
+
+class Bernoulli(Prior):
+    r"""Bernoulli, binary codes, :math:`p(z) = \prod_d \pi_d^{z_d} (1 - \pi_d)^{1 - z_d}`.
+
+    Neural Variational Inference and Learning in Belief Networks (Mnih and Gregor, 2014), section 2.
+
+    Args:
+        latent_size: the dimension D.
+        probability: of a 1, in (0, 1).
+        learned: learn one for each dimension, from this value.
+
+    Raises:
+        ValueError: the probability is not in (0, 1).
+    """
+
+    def __init__(self, latent_size: int, probability: float = 0.5, learned: bool = False) -> None:
+        super().__init__()
+        if not 0 < probability < 1:
+            raise ValueError(f"Bernoulli: probability must lie in (0, 1), got {probability}.")
+        logit = math.log(probability / (1 - probability))
+        _place(self, "logits", torch.full((latent_size,), logit), learned)
+
+    def forward(self) -> dist.Distribution:
+        return dist.Bernoulli(logits=self.logits).to_event(1)
+
+
 class Flat(Prior):
-    """No prior: log-density 0 everywhere, for a plain autoencoder.
+    r"""Flat, :math:`\log p(z) = 0`, for a plain autoencoder.
+
+    Reducing the Dimensionality of Data with Neural Networks (Hinton and Salakhutdinov, 2006).
 
     It is no distribution: nothing can be drawn from it, and there is no ELBO under it.
 
@@ -65,11 +279,30 @@ class Flat(Prior):
         return FlatDistribution(constraints.real_vector, (), (self.latent_size,))
 
 
-class FlatDistribution(dist.ImproperUniform):
-    """Log-density 0 on all of R^D."""
+def _place(module: nn.Module, name: str, value: Tensor, learned: bool) -> None:
+    """A parameter where it is learned, else a constant."""
+    if learned:
+        module.register_parameter(name, nn.Parameter(value))
+    else:
+        module.register_buffer(name, value)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> torch.Tensor:
-        raise NotImplementedError(
-            "A plain autoencoder has no prior to sample from: its prior is flat. "
-            "Train it with a proper prior, such as priors.StandardNormal, to draw new images."
-        )
+
+def _vector(value: float | list[float], size: int, name: str) -> Tensor:
+    """One number, or one for each dimension, as (D,)."""
+    vector = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach()
+    if vector.dim() and vector.shape != (size,):
+        raise ValueError(f"{name} must be one number or {size} of them, got {vector.numel()}.")
+    return vector.expand(size).clone()
+
+
+def _log_scale(scale: Tensor) -> Tensor:
+    """The parameter of a scale that stays above `SMALLEST_SCALE`."""
+    if (scale <= SMALLEST_SCALE).any():
+        raise ValueError(f"A scale must exceed {SMALLEST_SCALE}, got {scale.min().item():.4g}.")
+    return (scale - SMALLEST_SCALE).log()
+
+
+def _spread(count: int, size: int) -> Tensor:
+    """`count` points, (count, size), that fill a standard Normal more evenly than random ones."""
+    even = torch.quasirandom.SobolEngine(size, scramble=True).draw(count)
+    return dist.Normal(0.0, 1.0).icdf(even.clamp(1e-3, 1 - 1e-3)).to(torch.get_default_dtype())

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,21 @@ from tqdm import tqdm
 from pyro_vae import checkpoints
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import evaluating, seeded
+from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ELBO, Bound, Objective
 from pyro_vae.priors import Prior
 from pyro_vae.runs import Run, write_json
 from pyro_vae.schedules import OneCycle, Schedule
+from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
 Record = dict[str, float]
+
+
+DIVERGED = (
+    "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
+    "scales that reach 0."
+)
 
 
 class TrainingError(RuntimeError):
@@ -77,12 +85,14 @@ def fit(
     Raises:
         TrainingError: the loss is no longer a number, or there is nothing to resume.
         SupportError: the images are outside the likelihood's support.
+        SlotError: a slot returns something else than is expected of it.
     """
     objective, annealing = objective or ELBO(), annealing or Constant()
     objective.start(len(images))
     device = choose_device(device)
     vae.to(device)
     check_support(vae, images)
+    check_slots(vae, images.as_float(slice(0, 4)).to(device))
     images, validation = _on(device, images), validation and _on(device, validation)
     optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
     schedule = schedule or OneCycle()
@@ -103,7 +113,8 @@ def fit(
         for step, x in enumerate(batches(images, batch_size)):
             done = (state.epoch + step / bar.steps) / epochs
             schedule.before_step(done)
-            bound = objective(vae, x, beta * annealing(done), done)
+            with explained(bar):
+                bound = objective(vae, x, beta * annealing(done), done)
             optimizer.zero_grad()
             bound.loss.backward()
             optimizer.step()
@@ -142,6 +153,19 @@ def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
     order = torch.randperm(len(images)).to(images.images.device)
     for indices in order.split(batch_size):
         yield images.as_float(indices)
+
+
+@contextmanager
+def explained(bar: "Bar") -> Iterator[None]:
+    """Say that the training diverged, where Pyro says that a distribution's parameter is NaN."""
+    try:
+        yield
+    except ValueError as error:
+        # Validation refuses the NaN that a network returns; a sound model passed it at the start.
+        if "invalid values" not in str(error):
+            raise
+        bar.close()
+        raise TrainingError(f"{DIVERGED} ({bar.name})") from error
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -214,9 +238,8 @@ class Bar:
     ) -> None:
         self.steps, self.published_loss = steps, published_loss
         self.totals = Totals()
-        self.bar = tqdm(
-            total=steps, desc=f"epoch {epoch + 1}/{epochs}", unit="batch", disable=not visible
-        )
+        self.name = f"epoch {epoch + 1}/{epochs}"
+        self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
         # Reading a number off a GPU waits for it, so not at every step.
         self.every = max(1, steps // 50)
 
@@ -228,10 +251,7 @@ class Bar:
             record = self.record("train")
             if not math.isfinite(record["train_loss"]):
                 self.close()
-                raise TrainingError(
-                    f"The loss became {record['train_loss']} in {self.bar.desc}: lower the "
-                    "learning rate, or look for scales that reach 0."
-                )
+                raise TrainingError(f"{DIVERGED} ({self.name})")
             self.announce(record)
 
     def announce(self, record: Record) -> None:

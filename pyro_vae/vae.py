@@ -22,6 +22,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_vae.modes import evaluating
 from pyro_vae.module import device_of
 from pyro_vae.priors import Prior
 
@@ -63,7 +64,9 @@ class VAE(nn.Module):
     @torch.no_grad()
     def image_shape(self) -> torch.Size:
         """(C, H, W), as the likelihood says."""
-        return self.likelihood(torch.zeros(1, self.latent_size, device=self.device)).event_shape
+        with evaluating(self):
+            z = torch.zeros(1, self.latent_size, device=self.device)
+            return self.likelihood(z).event_shape
 
     def model(self, x: Tensor, beta: float = 1.0) -> None:
         """The generative program: z from the prior, x from the likelihood. x: (B, C, H, W)."""
@@ -107,7 +110,7 @@ class VAE(nn.Module):
     @torch.no_grad()
     def images(self, z: Tensor) -> Tensor:
         """The images that latent vectors (..., D) decode to, (..., C, H, W) in [0, 1]."""
-        return centre(self.decode(z)).clamp(0, 1)
+        return _mean_or_draw(self.decode(z)).clamp(0, 1)
 
     @property
     def device(self) -> torch.device:
@@ -139,8 +142,20 @@ def weighted(beta: float) -> poutine.messenger.Messenger:
     return poutine.scale(scale=beta) if beta > 0 else poutine.mask(mask=False)
 
 
-def centre(distribution: dist.Distribution) -> Tensor:
-    """The mean of a distribution, or one draw where it has none."""
+def centre(posterior: dist.Distribution) -> Tensor:
+    """The code of each image, (B, D): the posterior's mean, or one draw where it has none.
+
+    The mean of binary codes is no code: theirs is the likeliest one.
+    """
+    if not posterior.support.is_discrete:
+        return _mean_or_draw(posterior)
+    try:
+        return posterior.mode.nan_to_num()  # torch gives NaN where 0 and 1 are equally likely.
+    except NotImplementedError:
+        return posterior.sample()
+
+
+def _mean_or_draw(distribution: dist.Distribution) -> Tensor:
     try:
         return distribution.mean
     except (NotImplementedError, AttributeError):

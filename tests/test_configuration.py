@@ -26,6 +26,8 @@ def test_a_configuration_reproduces_itself(tmp_path, name, flags):
     (tmp_path / "config.yaml").write_text(first.text)
     second = read(tmp_path / "config.yaml")
     assert second.text == first.text
+    assert second.recipe.published_loss == first.recipe.published_loss
+    assert second.recipe.summary == first.recipe.summary
     assert second.recipe.learning_rate == 0.5
     assert second.settings.limit == 7 and second.settings.seed == 3
     assert str(second.recipe.build((1, 8, 8))) == str(first.recipe.build((1, 8, 8)))
@@ -69,6 +71,13 @@ def test_unknown_options_and_bad_values_are_refused_by_name(arguments, words, ca
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
+
+
+def test_a_changed_likelihood_is_not_measured_on_the_sources_scale():
+    assert parse(["--epochs", "3"]).recipe.published_loss
+    changed = parse(["--epochs", "3", "--likelihood", "Normal"]).recipe
+    assert changed.published_loss is None
+    assert changed.summary.endswith("changed: likelihood, epochs")
 
 
 def test_other_images_are_not_padded_unless_asked(tmp_path):

@@ -1,12 +1,21 @@
 """The bounds equal their hand-written forms, on the same noise: loss and gradient."""
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from conftest import small_vae
 from torch.nn import functional as F
 
-from pyro_vae.objectives import ELBO
+from pyro_vae import annealing, evaluate, fit
+from pyro_vae.objectives import (
+    ELBO,
+    IWAE,
+    Capacity,
+    FreeBits,
+    ObjectiveError,
+    TotalCorrelation,
+)
 from pyro_vae.recipes import fashion_conv
 
 BETA = 2.048
@@ -74,3 +83,227 @@ def test_the_terms_beside_the_loss_are_those_of_its_own_draws(analytic, particle
     assert torch.allclose(bound.rate, rate, rtol=1e-4)
     assert torch.allclose(bound.distortion, distortion, rtol=1e-4)
     assert torch.allclose(bound.loss, distortion + beta * rate, rtol=1e-4)
+
+
+def double_vae():
+    return small_vae().double(), torch.rand(5, 1, 8, 8, dtype=torch.double)
+
+
+def gradients(vae, x, objective, **settings) -> dict[str, torch.Tensor]:
+    """The gradient of each slot on the noise of seed 7."""
+    pyro.set_rng_seed(7)
+    vae.zero_grad()
+    objective(vae, x, **settings).loss.backward()
+    return {
+        slot: torch.cat([p.grad.flatten().clone() for p in getattr(vae, slot).parameters()])
+        for slot in ("likelihood", "posterior")
+    }
+
+
+def by_hand(vae, x, m: int, k: int):
+    """Log-weights (m, k, B) from first principles, on the noise of seed 7, and the draws."""
+    pyro.set_rng_seed(7)
+    features = vae.posterior.encoder(x)
+    mean, scale = vae.posterior.mean(features), (0.5 * vae.posterior.spread(features)).exp()
+    z = mean + scale * torch.randn(m, k, *mean.shape, dtype=torch.double)
+    normal = torch.distributions.Normal
+    log_q = normal(mean, scale).log_prob(z).sum(-1)
+    fixed_q = normal(mean.detach(), scale.detach()).log_prob(z).sum(-1)
+    log_p = normal(0.0, 1.0).log_prob(z).sum(-1)
+    logits = vae.likelihood.decoder(z)
+    target = x.expand_as(logits)
+    log_x = -F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum((-3, -2, -1))
+    return log_x + log_p - log_q, log_x + log_p - fixed_q, z
+
+
+def test_one_sample_and_beta_make_the_elbo():
+    vae, x = double_vae()
+    pyro.set_rng_seed(7)
+    expected = ELBO()(vae, x, 2.0).loss
+    pyro.set_rng_seed(7)
+    assert torch.allclose(IWAE(samples=1)(vae, x, 2.0).loss, expected)
+    pyro.set_rng_seed(7)
+    both = IWAE(samples=6, elbo_weight=1.0)(vae, x).loss
+    assert torch.allclose(both, -by_hand(vae, x, 1, 6)[0].mean())
+
+
+def test_iwae_and_miwae_equal_their_definitions():
+    vae, x = double_vae()
+    for slot, found in gradients(vae, x, IWAE(samples=4, repeats=3)).items():
+        vae.zero_grad()
+        log_w, _, _ = by_hand(vae, x, 3, 4)
+        (-(log_w.logsumexp(1)).mean()).backward()
+        parts = getattr(vae, slot).parameters()
+        assert torch.allclose(found, torch.cat([p.grad.flatten() for p in parts]), rtol=1e-6)
+
+
+def test_partial_trains_the_likelihood_on_the_tight_bound_and_the_posterior_on_the_other():
+    vae, x = double_vae()
+    partial = gradients(vae, x, IWAE(samples=4, repeats=3, partial=True))
+    multiply = gradients(vae, x, IWAE(samples=4, repeats=3))
+
+    class Regrouped(IWAE):
+        """All draws in one bound, on the same noise as three."""
+
+        def _bound(self, log_w):
+            return super()._bound(log_w.flatten(0, 1)[None])
+
+    tight = gradients(vae, x, Regrouped(samples=4, repeats=3))
+    assert torch.allclose(partial["likelihood"], tight["likelihood"], rtol=1e-6, atol=1e-10)
+    assert torch.allclose(partial["posterior"], multiply["posterior"], rtol=1e-6, atol=1e-10)
+    assert not torch.allclose(partial["posterior"], tight["posterior"], rtol=1e-3)
+
+
+def test_the_doubly_reparameterised_gradient_equals_its_definition():
+    vae, x = double_vae()
+    found = gradients(vae, x, IWAE(samples=6, doubly_reparameterized=True))
+    plain = gradients(vae, x, IWAE(samples=6))
+    assert torch.allclose(found["likelihood"], plain["likelihood"], rtol=1e-6, atol=1e-10)
+    _, log_w, z = by_hand(vae, x, 1, 6)
+    (slope,) = torch.autograd.grad(log_w.sum(), z, retain_graph=True)
+    weight = log_w.softmax(1).detach()
+    surrogate = -(weight[..., None] ** 2 * slope.detach() * z).sum((1, 3)).mean()
+    parameters = list(vae.posterior.parameters())
+    expected = torch.autograd.grad(surrogate, parameters)
+    expected = torch.cat([g.flatten() for g in expected])
+    assert torch.allclose(found["posterior"], expected, rtol=1e-6, atol=1e-10)
+
+
+def test_the_doubly_reparameterised_gradient_agrees_in_expectation_and_varies_less():
+    vae = small_vae()
+    x = torch.rand(1, 1, 8, 8)
+    parameter = vae.posterior.mean.bias
+
+    def draws(doubly: bool, n: int = 600) -> torch.Tensor:
+        objective = IWAE(samples=8, doubly_reparameterized=doubly)
+        found = []
+        for _ in range(n):
+            (g,) = torch.autograd.grad(objective(vae, x).loss, parameter)
+            found.append(g)
+        return torch.stack(found)
+
+    plain, doubly = draws(False), draws(True)
+    error = (plain.var(0) / 600 + doubly.var(0) / 600).sqrt()
+    assert ((plain.mean(0) - doubly.mean(0)).abs() < 4.5 * error).all()
+    assert (doubly.var(0) < plain.var(0)).all()
+
+
+def test_free_bits_let_a_cheap_dimension_be():
+    vae, x = double_vae()
+    q, p = vae.encode(x), vae.prior()
+    rates = torch.distributions.kl_divergence(q.base_dist, p.base_dist).mean(0)
+    between = rates.mean().item()
+    bound = FreeBits(nats=between)(vae, x, beta=2.0)
+    expected = bound.distortion + 2 * (between + rates.max())
+    assert torch.allclose(bound.loss, expected)
+    assert torch.allclose(bound.rate, rates.sum())
+    flat = gradients(vae, x, FreeBits(nats=1e3))
+    none = gradients(vae, x, ELBO(analytic_kl=True), beta=0.0)
+    assert torch.allclose(flat["posterior"], none["posterior"], rtol=1e-5, atol=1e-9)
+
+
+def test_a_capacity_pulls_the_rate_to_it_from_both_sides():
+    vae, x = double_vae()
+    rate = ELBO(analytic_kl=True)(vae, x).rate
+    low, high = Capacity(nats=rate.item() / 2), Capacity(nats=2 * rate.item())
+    for objective in (low, high):
+        bound = objective(vae, x, beta=10.0)
+        expected = bound.distortion + 10 * (rate - objective.nats).abs()
+        assert torch.allclose(bound.loss, expected)
+    start = low(vae, x, beta=10.0, progress=0.0)
+    assert torch.allclose(start.loss, start.distortion + 10 * rate)
+
+
+def test_the_total_correlation_parts_add_up_to_the_rate():
+    """At beta = 1 the loss is distortion + rate, whatever the estimate of the aggregate."""
+    vae, x = double_vae()
+    bound = TotalCorrelation(images=1000)(vae, x, beta=1.0)
+    assert torch.allclose(bound.loss, bound.distortion + bound.rate)
+
+
+def test_the_total_correlation_of_a_known_aggregate():
+    """Brute force over the batch, by the source's minibatch-weighted estimate."""
+    vae, x = double_vae()
+    pyro.set_rng_seed(7)
+    one = TotalCorrelation(images=50)(vae, x, beta=1.0).loss
+    pyro.set_rng_seed(7)
+    three = TotalCorrelation(images=50)(vae, x, beta=3.0).loss
+    pyro.set_rng_seed(7)
+    q = vae.encode(x)
+    z = q.rsample()
+    total = 0.0
+    for i in range(5):
+        joint, marginal = [], [[], []]
+        for j in range(5):
+            each = torch.distributions.Normal(q.base_dist.loc[j], q.base_dist.scale[j])
+            log_q = each.log_prob(z[i])
+            joint.append(log_q.sum())
+            for d in range(2):
+                marginal[d].append(log_q[d])
+        count = torch.tensor(250.0).double().log()
+        log_joint = torch.stack(joint).logsumexp(0) - count
+        log_product = sum(torch.stack(m).logsumexp(0) - count for m in marginal)
+        total = total + (log_joint - log_product) / 5
+    assert torch.allclose(three - one, 2 * total)
+
+
+def test_what_an_objective_needs_it_checks_by_name():
+    x = torch.rand(3, 1, 8, 8)
+    mixed = small_vae(
+        posterior=lambda x: dist.MultivariateNormal(torch.zeros(len(x), 2), torch.eye(2))
+    )
+    for objective in (FreeBits(), TotalCorrelation()):
+        with pytest.raises(ObjectiveError, match="factorise.*MultivariateNormal does not"):
+            objective(mixed, x)
+    discrete = small_vae(posterior=lambda x: dist.Bernoulli(torch.rand(len(x), 2)).to_event(1))
+    with pytest.raises(ObjectiveError, match="reparameterised posterior"):
+        IWAE()(discrete, x)
+    with pytest.raises(ObjectiveError, match="beta is 2"):
+        IWAE(doubly_reparameterized=True)(small_vae(), x, beta=2.0)
+    with pytest.raises(ValueError, match="elbo_weight"):
+        IWAE(doubly_reparameterized=True, elbo_weight=0.5)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        ELBO(particles=3),
+        FreeBits(),
+        Capacity(nats=5.0),
+        TotalCorrelation(),
+        IWAE(samples=5),
+        IWAE(samples=5, doubly_reparameterized=True),
+        IWAE(samples=3, repeats=2, partial=True),
+        IWAE(samples=3, repeats=2, partial=True, doubly_reparameterized=True),
+        IWAE(samples=5, elbo_weight=0.5),
+    ],
+    ids=lambda objective: str(vars(objective))[:60],
+)
+def test_every_objective_trains_real_digits(objective, digits):
+    vae = small_vae()
+    before = evaluate(vae, digits.test).elbo
+    fit(vae, digits.train, objective=objective, epochs=3, batch_size=100, learning_rate=5e-3,
+        device="cpu", progress=False)  # fmt: skip
+    assert evaluate(vae, digits.test).elbo > before + 5
+
+
+def test_annealing_starts_at_exactly_zero():
+    linear, cyclical = annealing.Linear(0.5), annealing.Cyclical(cycles=2, rise=0.5)
+    assert [linear(t) for t in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 1.0]
+    assert [cyclical(t) for t in (0.0, 0.125, 0.25, 0.5, 0.625, 1.0)] == [0, 0.5, 1, 0, 0.5, 1]
+    for wrong in (0.0, 1.5):
+        with pytest.raises(ValueError, match="warm_up"):
+            annealing.Linear(wrong)
+
+
+def test_annealed_training_sees_every_weight(digits):
+    seen = []
+
+    class Watching(ELBO):
+        def __call__(self, vae, x, beta=1.0, progress=1.0):
+            seen.append(beta)
+            return super().__call__(vae, x, beta, progress)
+
+    fit(small_vae(), digits.train, objective=Watching(), beta=2.0, epochs=2, batch_size=200,
+        annealing=annealing.Linear(0.5), device="cpu", progress=False)  # fmt: skip
+    assert seen[0] == 0.0 and max(seen) == seen[-1] == 2.0 and seen == sorted(seen)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae.data.messages import DataError
+
+Pixels = Literal["grey", "binarised", "dequantised"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,8 @@ class ImageData:
     """name -> int64, (N,): the variant that each image has of, say, "hair"."""
     source: str = ""
     """Where the bytes came from, for people."""
+    pixels: Pixels = "grey"
+    """What `as_float` makes of a level; an explicit choice, never a hidden one."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -83,8 +88,33 @@ class ImageData:
         return replace(self, images=F.pad(self.images, (margin,) * 4)) if margin else self
 
     def as_float(self, indices: slice | Tensor = slice(None)) -> Tensor:
-        """float32 in [0, 1], (n, C, H, W): a new tensor, level 255 is 1."""
-        return self.images[indices].to(torch.float32).div_(255)
+        """float32 in [0, 1], (n, C, H, W): a new tensor, as `pixels` says.
+
+        "grey": level k is k/255. "binarised": 1 with probability k/255, else 0, drawn anew at
+        every call. "dequantised": (k + u)/256, u uniform in [0, 1), drawn anew at every call.
+        """
+        levels = self.images[indices].to(torch.float32)
+        if self.pixels == "dequantised":
+            return levels.add_(torch.rand_like(levels)).div_(256)
+        levels.div_(255)
+        return torch.bernoulli(levels) if self.pixels == "binarised" else levels
+
+    def with_pixels(self, pixels: Pixels) -> ImageData:
+        """The same images, seen by `as_float` in another way."""
+        return replace(self, pixels=pixels)
+
+    def binarised_once(self, seed: int = 0) -> ImageData:
+        """Every level k drawn as 255 with probability k/255, else 0, once and for all by `seed`.
+
+        Drawn a thousand images at a time, on the CPU: the same on every machine.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        drawn = [
+            torch.bernoulli(part.to(torch.float32).div_(255).cpu(), generator=generator)
+            for part in self.images.split(1000)
+        ]
+        images = torch.cat([part.mul_(255).to(torch.uint8) for part in drawn])
+        return replace(self, images=images.to(self.images.device))
 
 
 @dataclass(frozen=True, eq=False)

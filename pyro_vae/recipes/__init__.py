@@ -1,8 +1,66 @@
-"""The published systems, a file each: `RECIPES` by name."""
+"""The published systems, a file each: `RECIPES` by name, `listing()` of what they are."""
 
+import torch
+from torch import nn
+
+from pyro_vae.recipes.cartoon import cartoon
+from pyro_vae.recipes.cifar_resnet import cifar_resnet
+from pyro_vae.recipes.fashion_batchnorm import fashion_batchnorm
 from pyro_vae.recipes.fashion_conv import fashion_conv
+from pyro_vae.recipes.mnist_fc import mnist_fc
+from pyro_vae.recipes.mnist_mlp import mnist_mlp
 from pyro_vae.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (fashion_conv,)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (fashion_conv, mnist_fc, fashion_batchnorm, cartoon, mnist_mlp, cifar_resnet)
+}
 
-__all__ = ["RECIPES", "Recipe", "fashion_conv"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "cartoon",
+    "cifar_resnet",
+    "fashion_batchnorm",
+    "fashion_conv",
+    "listing",
+    "mnist_fc",
+    "mnist_mlp",
+]
+
+COLUMNS = ("recipe", "data", "image", "D", "encoder", "decoder", "epochs", "published", "source")
+
+
+def listing() -> str:
+    """A table of all recipes: data, sizes, parameters (with heads; with sigma), epochs, source.
+
+    What numbers to expect follows, for the recipes that say so.
+    """
+    rows = [COLUMNS, *map(_row, RECIPES.values())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines += [f"{each.name}: {each.expected}" for each in RECIPES.values() if each.expected]
+    return "\n".join(lines)
+
+
+def _row(recipe: Recipe) -> tuple[str, ...]:
+    with torch.device("meta"):  # parameters are counted, not made
+        vae = recipe.build(recipe.image_shape)
+    return (
+        recipe.name,
+        recipe.data,
+        "x".join(map(str, recipe.image_shape)),
+        str(recipe.latent_size),
+        f"{_parameters(vae.posterior):,}",
+        f"{_parameters(vae.likelihood):,}",
+        str(recipe.epochs),
+        str(recipe.as_published().epochs),
+        recipe.source,
+    )
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters() if each.requires_grad)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -23,13 +23,22 @@ class Recipe:
     """A system, ready to train. Parts are factories: classes, or `partial`s with settings.
 
     Attributes:
+        name: on the command line.
+        summary: the system in one line.
+        source: who published it.
         data: a data set's name, or the path of a folder or file of images.
+        image_shape: (C, H, W) of its own images, as the networks see them, for the listing;
+            `build` takes any.
         encoder: called with the image shape (C, H, W).
         decoder: called with the latent size D and the image shape.
         prior: called with the latent size.
         likelihood: called with the decoder.
         posterior: called with the encoder and the latent size.
+        size: pixels of a side that images are cropped and resized to; None: as they are.
+        channels: 1 for grey, 3 for RGB; None: as they are.
         padding: pixels of 0 added on each side of an image.
+        pixels: what a level from 0 to 255 becomes: "grey" (k/255), "binarised" (drawn anew each
+            time), "binarised-once" (drawn once by the seed) or "dequantised".
         latent_size: the dimension D.
         objective: makes the bound that is maximised.
         beta: the weight of the rate.
@@ -42,19 +51,25 @@ class Recipe:
             the test images choose them.
         published: the settings of the source that differ from ours.
         published_loss: the loss on the source's scale, from distortion, rate (nats per image)
-            and the number of values in an image.
+            and the number of values in an image; None where the settings have none.
+        expected: numbers measured, and on what; shown in the listing.
     """
 
     name: str
     summary: str
+    source: str
     data: str
+    image_shape: ImageShape
     encoder: Callable[[ImageShape], nn.Module]
     decoder: Callable[[int, ImageShape], nn.Module]
     likelihood: Callable[[nn.Module], Likelihood]
     prior: Callable[[int], Prior] = priors.StandardNormal
     posterior: Callable[[nn.Module, int], Posterior] = posteriors.DiagonalNormal
     latent_size: int = 2
+    size: int | None = None
+    channels: int | None = None
     padding: int = 0
+    pixels: Literal["grey", "binarised", "binarised-once", "dequantised"] = "grey"
     objective: Callable[[], Objective] = ELBO
     beta: float = 1.0
     annealing: Callable[[], Annealing] = Constant
@@ -65,6 +80,7 @@ class Recipe:
     validation: int = 5000
     published: dict[str, Any] = field(default_factory=dict)
     published_loss: Callable[[float, float, int], float] | None = None
+    expected: str = ""
 
     def with_settings(self, **settings: Any) -> "Recipe":
         """The same system with other settings, by the attributes' names."""

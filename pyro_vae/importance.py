@@ -1,0 +1,148 @@
+r"""The log-likelihood of each image by importance sampling, and how far to trust it.
+
+.. math::
+
+    \log p(x) \approx \log \frac1K \sum_{k=1}^K w_k, \qquad
+    w_k = \frac{p(x|z_k) \, p(z_k)}{q(z_k|x)}, \quad z_k \sim q(z|x):
+
+a lower bound in expectation, which rises to log p(x) as K grows. Importance Weighted Autoencoders
+(Burda et al., 2016), equation 8. The weights' tail is judged by the shape k of a generalised
+Pareto distribution fitted to the largest of them: below 0.5 their variance is finite, above 0.7
+the estimate is not to be trusted. Pareto Smoothed Importance Sampling (Vehtari et al., 2015).
+"""
+
+import math
+from dataclasses import dataclass
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.ops.stats import fit_generalized_pareto
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae.data import ImageData
+from pyro_vae.modes import evaluating, seeded
+from pyro_vae.vae import VAE
+
+#: How many values of decoded images are held at once, in one chunk.
+CHUNK_VALUES = 2**23
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """Estimates for N images.
+
+    Attributes:
+        values: log p(x) of each image, (N,), in nats.
+        errors: the standard error of each, (N,), in nats, from its own weights.
+        pareto_k: the shape of each image's weight tail, (N,); NaN where there were too few
+            weights (under 25) or they were all equal.
+        samples: the number K of weights for each.
+    """
+
+    values: Tensor
+    errors: Tensor
+    pareto_k: Tensor
+    samples: int
+
+    @property
+    def mean(self) -> float:
+        """The average over images, in nats per image."""
+        return self.values.double().mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, over images, in nats per image."""
+        n = len(self.values)
+        return self.values.double().std().item() / n**0.5 if n > 1 else 0.0
+
+    @property
+    def untrusted(self) -> float:
+        """The part of all images whose Pareto k exceeds 0.7."""
+        return (self.pareto_k > 0.7).double().mean().item()
+
+
+@torch.no_grad()
+def log_likelihood(
+    vae: VAE,
+    images: ImageData,
+    *,
+    samples: int = 5000,
+    batch_size: int = 100,
+    seed: int = 0,
+    progress: bool = False,
+) -> LogLikelihood:
+    """Estimate log p(x) of each image with `samples` importance weights.
+
+    Images are taken in batches, samples in chunks: memory stays bounded for any number of either.
+    """
+    found = []
+    with evaluating(vae), seeded(seed, vae.device):
+        starts = range(0, len(images), batch_size)
+        for start in tqdm(starts, desc="log-likelihood", unit="batch", disable=not progress):
+            x = images.as_float(slice(start, start + batch_size)).to(vae.device)
+            found.append(_estimate(vae, x, samples))
+    values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return LogLikelihood(values, errors, tails, samples)
+
+
+def log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
+    """log w of each sample and image, (samples, B), in nats; x: (B, C, H, W)."""
+
+    def repeated(program):
+        def run():
+            with pyro.plate("samples", samples, dim=-2):
+                program(x)
+
+        return run
+
+    guide = poutine.trace(repeated(vae.guide)).get_trace()
+    model = poutine.trace(poutine.replay(repeated(vae.model), guide)).get_trace()
+    q, p, likelihood = guide.nodes["z"]["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"]
+    z = guide.nodes["z"]["value"]
+    return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
+
+
+def _estimate(vae: VAE, x: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+    """log p(x), its standard error and Pareto k of each image of a batch, (B,) each, on the CPU."""
+    chunk = max(1, CHUNK_VALUES // x.numel())
+    tail = tail_length(samples)
+    total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
+    largest = torch.empty(0, len(x), dtype=torch.double)
+    for done in range(0, samples, chunk):
+        log_w = log_weights(vae, x, min(chunk, samples - done)).double().cpu()
+        total = torch.logaddexp(total, log_w.logsumexp(0))
+        squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
+        pool = torch.cat([largest, log_w])
+        largest = pool.topk(min(tail + 1, len(pool)), dim=0).values
+    # The variance of the mean weight, relative to its square, is that of its logarithm.
+    relative = ((squares - 2 * total).exp() - 1 / samples).clamp(min=0)
+    return total - math.log(samples), relative.sqrt(), pareto_k(largest)
+
+
+def tail_length(samples: int) -> int:
+    """How many of the largest weights form the tail. The source's section 2, M."""
+    return int(min(samples / 5, 3 * samples**0.5))
+
+
+def pareto_k(largest: Tensor) -> Tensor:
+    """The shape k of the tails' generalised Pareto distributions, (B,).
+
+    Args:
+        largest: the log-weights of the tail and, last, its threshold, (M + 1, B), in falling
+            order.
+    """
+    if len(largest) < 6:
+        return torch.full((largest.shape[1],), math.nan, dtype=torch.double)
+    weights = (largest - largest[0]).exp()
+    exceedances = (weights[:-1] - weights[-1]).flip(0)
+    return torch.stack([_shape(column) for column in exceedances.T])
+
+
+def _shape(exceedances: Tensor) -> Tensor:
+    """k of one tail, from its exceedances in rising order."""
+    if exceedances[0] <= 0:
+        return torch.tensor(math.nan, dtype=torch.double)
+    k, _ = fit_generalized_pareto(exceedances)
+    return torch.as_tensor(k, dtype=torch.double)

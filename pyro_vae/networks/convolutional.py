@@ -1,0 +1,64 @@
+"""Strided convolutions and their transposes, ReLU."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after, values_in
+
+
+class ConvEncoder(Encoder):
+    """Convolutions 3x3, stride 2, padding 1, each followed by ReLU; each halves the image.
+
+    Args:
+        image_shape: (C, H, W).
+        channels: the channels after each convolution.
+    """
+
+    def __init__(self, image_shape: ImageShape, channels: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((image_shape[0], *channels)):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        height, width = sizes_after(image_shape, (2,) * len(channels))[-1]
+        self.features = channels[-1] * height * width
+
+
+class ConvDecoder(Decoder):
+    """A linear layer, then transposed convolutions that mirror `ConvEncoder`.
+
+    Args:
+        latent_size: the dimension D.
+        image_shape: (C, H, W).
+        channels: the channels before each transposed convolution.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        image_shape: ImageShape,
+        channels: Sequence[int] = (128, 64, 32),
+    ) -> None:
+        super().__init__()
+        self.image_shape = tuple(image_shape)
+        sizes = sizes_after(image_shape, (2,) * len(channels))[::-1]
+        layers = start(latent_size, (channels[0], *sizes[0]))
+        steps = zip(pairwise((*channels, image_shape[0])), pairwise(sizes), strict=True)
+        for (before, after), (small, large) in steps:
+            layers += [enlarging(before, after, small, large, stride=2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+
+def start(latent_size: int, shape: ImageShape) -> list[nn.Module]:
+    """A linear layer from a latent vector to a small image."""
+    return [nn.Linear(latent_size, values_in(shape)), nn.Unflatten(1, shape)]
+
+
+def enlarging(
+    before: int, after: int, small: tuple[int, int], large: tuple[int, int], stride: int
+) -> nn.ConvTranspose2d:
+    """A transposed convolution 3x3, in shape the inverse of a convolution from large to small."""
+    missing = tuple(b - 1 - (a - 1) * stride for a, b in zip(small, large, strict=True))
+    return nn.ConvTranspose2d(before, after, 3, stride=stride, padding=1, output_padding=missing)

@@ -1,0 +1,74 @@
+r"""System 3a: convolutions with batch normalisation on Fashion-MNIST, two latent dimensions.
+
+Source: Variational Autoencoder in TensorFlow (Sharma, LearnOpenCV, 2021).
+
+Its loss is 1000 times the squared error averaged over the P values of an image, plus the
+Kullback-Leibler divergence. That is a Normal likelihood without its normalising constant, whose
+variance depends on the size of the image:
+
+.. math::
+
+    \tfrac{1000}{P} \sum_i (x_i - \hat x_i)^2 + \text{rate}
+    = \text{distortion} + \text{rate} - \tfrac P2 \log 2 \pi \sigma^2,
+    \qquad \sigma^2 = \tfrac{P}{2000},
+
+0.392 at P = 784, with beta = 1.
+
+The slope of the leaky ReLU is 0.2, as the source's text says; the layer that it calls has 0.3
+(`--encoder.slope 0.3 --decoder.slope 0.3`). Batch normalisation has PyTorch's momentum 0.1 and eps
+1e-5; the source's library has 0.01 in the same convention, and 1e-3. The source does not state its
+epochs: 20 here. It does not choose weights; `--as-published` trains on all training images and
+keeps the epoch's weights that are best on the test images, and says so. Ours holds out validation
+images, and lets the learning rate rise and fall once.
+
+Images (1, 28, 28), features (3136,), latent vectors (2,).
+"""
+
+import math
+
+from torch import nn
+
+from pyro_vae import likelihoods, networks
+from pyro_vae.recipes.recipe import Recipe, analytic_elbo
+from pyro_vae.schedules import Constant, OneCycle
+
+WEIGHT = 1000
+
+
+def mean_squared_error(decoder: nn.Module) -> likelihoods.Normal:
+    """The Normal whose distortion is 1000 MSE and a constant: variance P/2000 for P values.
+
+    Args:
+        decoder: network, (..., D) -> (..., C, H, W), that says (C, H, W) in `image_shape`.
+    """
+    values = networks.values_in(decoder.image_shape)
+    return likelihoods.Normal(decoder, scale=math.sqrt(values / (2 * WEIGHT)))
+
+
+def published_loss(distortion: float, rate: float, values: int) -> float:
+    """1000 MSE + KL, from nats per image of `values` values under `mean_squared_error`."""
+    return distortion + rate - values / 2 * math.log(2 * math.pi * values / (2 * WEIGHT))
+
+
+fashion_batchnorm = Recipe(
+    name="fashion_batchnorm",
+    summary="Fashion-MNIST, batch-normalised convolutions, D = 2, Normal (Sharma, 2021)",
+    source="Sharma, 2021",
+    data="fashion-mnist",
+    image_shape=(1, 28, 28),
+    encoder=networks.BatchNormEncoder,
+    decoder=networks.BatchNormDecoder,
+    likelihood=mean_squared_error,
+    epochs=10,
+    batch_size=128,
+    learning_rate=3e-3,
+    schedule=OneCycle,
+    published={
+        "objective": analytic_elbo,
+        "epochs": 20,
+        "learning_rate": 5e-4,
+        "schedule": Constant,
+        "validation": 0,
+    },
+    published_loss=published_loss,
+)

@@ -1,0 +1,102 @@
+"""What evaluation says: units, collapse, bits per dimension; and what pixels become."""
+
+import math
+
+import pyro.distributions as dist
+import pytest
+import torch
+from conftest import small_vae
+
+from pyro_vae import evaluate
+from pyro_vae.data import ImageData
+from pyro_vae.evaluation import bits_per_dimension, verdict
+
+
+def posterior_of(variances, rate_scale=1.0):
+    """A posterior whose mean varies over images by the given variances, (D,)."""
+    spread = torch.tensor(variances).sqrt()
+
+    def posterior(x):
+        # The images' labels are hidden in their first pixel: +1 and -1 in equal parts.
+        sign = (x[:, 0, 0, :1] > 0.5).float() * 2 - 1
+        return dist.Normal(sign * spread, rate_scale).to_event(1)
+
+    return posterior
+
+
+@pytest.fixture
+def halves() -> ImageData:
+    images = torch.zeros(40, 1, 8, 8, dtype=torch.uint8)
+    images[::2, 0, 0, 0] = 255
+    return ImageData(images)
+
+
+def test_rates_per_dimension_and_active_units(halves):
+    variances = [1.0, 0.02, 0.005, 0.0]
+    vae = small_vae(latent_size=4, posterior=posterior_of(variances))
+    found = evaluate(vae, halves)
+    # KL(N(m, 1) || N(0, 1)) = m^2 / 2, and m^2 is the variance of the means here.
+    assert found.rate_per_dimension == pytest.approx([v / 2 for v in variances], abs=1e-6)
+    assert found.rate == pytest.approx(sum(variances) / 2, abs=1e-5)
+    assert found.active_units == 2 and found.latent_size == 4
+
+
+def test_collapse_is_said_in_words(halves):
+    collapsed = evaluate(small_vae(latent_size=3, posterior=posterior_of([0.0] * 3)), halves)
+    assert collapsed.verdict.startswith("Collapsed") and "0 of 3" in collapsed.verdict
+    healthy = evaluate(small_vae(latent_size=3, posterior=posterior_of([1.0] * 3)), halves)
+    assert healthy.verdict.startswith("Not collapsed") and "3 of 3" in healthy.verdict
+    assert verdict(5.0, 2, 10).startswith("Partly collapsed")
+
+
+def test_where_distributions_do_not_factorise_there_are_no_rates_per_dimension(halves):
+    def full(x):
+        return dist.MultivariateNormal(torch.zeros(len(x), 2), torch.eye(2))
+
+    found = evaluate(small_vae(posterior=full), halves)
+    assert found.rate_per_dimension is None and found.rate == pytest.approx(0, abs=1e-5)
+
+
+def test_bits_per_dimension_of_known_likelihoods(halves):
+    class Mass(torch.nn.Module):
+        measure = "mass"
+
+    class Density(torch.nn.Module):
+        measure = "density"
+
+    vae = small_vae()
+    # A uniform choice among 256 levels takes 8 bits a value; so does a uniform density.
+    vae.likelihood = Mass()
+    assert bits_per_dimension(vae, halves, 64 * math.log(256)) == pytest.approx(8)
+    vae.likelihood = Density()
+    assert bits_per_dimension(vae, halves.with_pixels("dequantised"), 0.0) == pytest.approx(8)
+    assert bits_per_dimension(vae, halves, 0.0) is None
+    assert bits_per_dimension(small_vae(), halves, 0.0) is None
+
+
+def test_binarised_pixels_are_drawn_anew_and_their_mean_is_the_level():
+    images = ImageData(torch.full((400, 1, 8, 8), 64, dtype=torch.uint8), pixels="binarised")
+    first, second = images.as_float(), images.as_float()
+    assert set(first.unique().tolist()) == {0.0, 1.0} and not torch.equal(first, second)
+    error = math.sqrt(0.25 * 0.75 / first.numel())
+    assert abs(first.mean().item() - 64 / 255) < 5 * error
+
+
+def test_binarised_once_is_the_same_for_ever():
+    images = ImageData(torch.randint(0, 256, (1500, 1, 4, 4)).to(torch.uint8))
+    once = images.binarised_once(seed=3)
+    assert torch.equal(once.as_float(), once.as_float())
+    assert torch.equal(once.images, images.binarised_once(seed=3).images)
+    assert not torch.equal(once.images, images.binarised_once(seed=4).images)
+    assert set(once.as_float().unique().tolist()) == {0.0, 1.0}
+    assert (once.images[images.images == 255] == 255).all()
+    assert (once.images[images.images == 0] == 0).all()
+
+
+def test_dequantised_pixels_fill_their_level():
+    images = ImageData(torch.tensor([0, 7, 255], dtype=torch.uint8).expand(500, 1, 1, 3).clone())
+    drawn = images.with_pixels("dequantised").as_float() * 256
+    assert drawn.max() < 256 and drawn.min() >= 0
+    assert torch.equal(drawn.floor().to(torch.uint8), images.images)
+    within = (drawn - drawn.floor()).flatten()
+    assert abs(within.mean().item() - 0.5) < 5 * math.sqrt(1 / 12 / 1500)

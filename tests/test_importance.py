@@ -1,0 +1,115 @@
+"""The importance-weighted log-likelihood against closed forms, image by image."""
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.ops.stats import fit_generalized_pareto
+from test_exact import SHAPE, D, exact_posterior, linear_likelihood, marginal
+
+from pyro_vae import VAE, importance, priors
+from pyro_vae.data import ImageData
+from pyro_vae.importance import log_likelihood, log_weights, pareto_k, tail_length
+from pyro_vae.objectives import IWAE
+
+
+@pytest.fixture
+def images() -> ImageData:
+    return ImageData((torch.rand(23, *SHAPE) * 255).to(torch.uint8))
+
+
+def linear_vae(change=lambda q: q) -> tuple[VAE, torch.distributions.Distribution]:
+    likelihood = linear_likelihood()
+    exact = exact_posterior(likelihood)
+    vae = VAE(priors.StandardNormal(D).double(), likelihood, lambda x: change(exact(x.double())))
+    return vae, marginal(likelihood)
+
+
+def wide(q):
+    return dist.MultivariateNormal(q.mean + 0.05, 1.5 * q.covariance_matrix)
+
+
+def narrow(q):
+    return dist.MultivariateNormal(q.mean + 0.3, 0.05 * q.covariance_matrix)
+
+
+def test_with_the_exact_posterior_every_weight_is_the_likelihood(images):
+    vae, p = linear_vae()
+    x = images.as_float().double()
+    log_w = log_weights(vae, x, 7)
+    assert torch.allclose(log_w, p.log_prob(x.flatten(1)).expand(7, -1), atol=1e-8)
+    found = log_likelihood(vae, images, samples=50)
+    assert found.errors.max() < 1e-6
+
+
+def test_with_another_posterior_the_estimate_converges_to_every_images_likelihood(images):
+    vae, p = linear_vae(wide)
+    found = log_likelihood(vae, images, samples=4000, batch_size=10)
+    expected = p.log_prob(images.as_float().double().flatten(1))
+    assert ((found.values - expected).abs() < 5 * found.errors).all()
+    assert found.errors.max() < 0.05
+    assert (found.pareto_k < 0.7).all() and found.untrusted == 0
+
+
+def test_chunks_and_batches_do_not_change_what_is_estimated(images, monkeypatch):
+    vae, p = linear_vae(wide)
+    expected = p.log_prob(images.as_float().double().flatten(1))
+    for values in (200, 5000, 10**6):
+        monkeypatch.setattr(importance, "CHUNK_VALUES", values)
+        found = log_likelihood(vae, images, samples=500, batch_size=7)
+        assert ((found.values - expected).abs() < 6 * found.errors).all()
+
+
+def test_memory_is_bounded_by_the_chunk(images, monkeypatch):
+    vae, _ = linear_vae(wide)
+    seen = []
+    decode = vae.likelihood.forward
+    monkeypatch.setattr(
+        vae.likelihood, "forward", lambda z: (seen.append(z.shape[:-1].numel()), decode(z))[1]
+    )
+    monkeypatch.setattr(importance, "CHUNK_VALUES", 50 * 12)
+    log_likelihood(vae, images, samples=1000, batch_size=10)
+    assert max(seen) <= 50
+
+
+def test_the_standard_error_is_the_spread_of_repeated_estimates(images):
+    vae, _ = linear_vae(wide)
+    one = images.select(slice(0, 1))
+    found = [log_likelihood(vae, one, samples=200, seed=s) for s in range(200)]
+    spread = torch.cat([f.values for f in found]).std()
+    claimed = torch.cat([f.errors for f in found]).mean()
+    assert 0.8 < claimed / spread < 1.25
+
+
+def test_an_over_confident_posterior_is_not_trusted(images):
+    vae, _ = linear_vae(narrow)
+    found = log_likelihood(vae, images, samples=2000)
+    assert found.pareto_k.median() > 0.7 and found.untrusted > 0.5
+
+
+def test_pareto_k_of_a_known_tail():
+    for k in (0.2, 0.5, 1.0):
+        uniform = torch.rand(4000, 1, dtype=torch.double)
+        exceedances = ((1 - uniform) ** -k - 1) / k
+        log_w = (exceedances + 1).log().sort(0, descending=True).values
+        with_threshold = torch.cat([log_w, torch.zeros(1, 1, dtype=torch.double)])
+        assert abs(pareto_k(with_threshold).item() - k) < 0.1
+        direct, _ = fit_generalized_pareto(exceedances.squeeze(1))
+        assert pareto_k(with_threshold).item() == pytest.approx(float(direct), abs=1e-6)
+
+
+def test_only_the_top_weights_form_the_tail():
+    assert tail_length(100) == 20
+    assert tail_length(5000) == 212
+
+
+def test_the_bound_increases_with_k_and_stays_below(images):
+    vae, p = linear_vae(wide)
+    x = images.as_float().double()[:1].expand(3000, -1, -1, -1)
+    exact = p.log_prob(x[0].flatten()).item()
+    bounds = [-IWAE(samples=k)(vae, x).loss.item() for k in (1, 4, 16)]
+    assert bounds[0] < bounds[1] < bounds[2] < exact + 0.01
+    pyro.set_rng_seed(1)
+    draws = log_weights(vae, x[:1], 200_000).squeeze(1)
+    expected = (draws.view(-1, 4).logsumexp(1) - torch.tensor(4.0).log()).mean().item()
+    assert bounds[1] == pytest.approx(expected, abs=0.03)

@@ -1,0 +1,275 @@
+"""The slots: any prior with any likelihood and posterior, and clear words where they do not fit."""
+
+import copy
+import math
+import warnings
+from functools import partial
+
+import pyro.distributions as dist
+import pytest
+import torch
+from conftest import small_vae
+
+from pyro_vae import VAE, checkpoints, evaluate, fit, likelihoods, networks, posteriors, priors
+from pyro_vae.data import ImageData
+from pyro_vae.evaluation import seeded
+from pyro_vae.priors import Prior
+from pyro_vae.slots import ScoreFunctionWarning, SlotError, check_slots, table
+
+SHAPE, D = (1, 8, 8), 3
+
+# ------------------------------------------------------------------------------- the matrix
+
+PRIORS = {
+    "real": {
+        "StandardNormal": priors.StandardNormal,
+        "Normal": partial(priors.Normal, learned=True),
+        "Laplace": partial(priors.Laplace, learned=True),
+        "MixtureOfGaussians": partial(priors.MixtureOfGaussians, components=5),
+        "VampPrior": partial(priors.VampPrior, components=5),
+        "NormalizingFlow": partial(priors.NormalizingFlow, transforms=1, hidden=16),
+    },
+    "sphere": {
+        "HypersphereUniform": priors.HypersphereUniform,
+        "VampPrior": partial(priors.VampPrior, components=5),
+    },
+    "binary": {
+        "Bernoulli": priors.Bernoulli,
+        "VampPrior": partial(priors.VampPrior, components=5),
+    },
+    "point": {"Flat": priors.Flat},
+}
+POSTERIORS = {
+    "real": {
+        "DiagonalNormal": posteriors.DiagonalNormal,
+        "FullNormal": posteriors.FullNormal,
+        "Laplace": posteriors.Laplace,
+        "InverseAutoregressiveFlow": partial(
+            posteriors.InverseAutoregressiveFlow, transforms=1, hidden=16, context=4
+        ),
+    },
+    "sphere": {"PowerSpherical": posteriors.PowerSpherical},
+    "binary": {
+        "StraightThroughBernoulli": posteriors.StraightThroughBernoulli,
+        "Bernoulli": posteriors.Bernoulli,
+    },
+    "point": {"Delta": posteriors.Delta},
+}
+LIKELIHOODS = {
+    "Bernoulli": likelihoods.Bernoulli,
+    "ContinuousBernoulli": likelihoods.ContinuousBernoulli,
+    "Normal": partial(likelihoods.Normal, learned="channel"),
+    "Laplace": partial(likelihoods.Laplace, learned="value"),
+    "StudentT": partial(likelihoods.StudentT, learned=True),
+    "DiscretizedLogistic": likelihoods.DiscretizedLogistic,
+    "DiscretizedLogisticMixture": partial(likelihoods.DiscretizedLogisticMixture, components=3),
+    "Categorical": likelihoods.Categorical,
+}
+GREY = "ContinuousBernoulli"
+
+
+def combinations() -> list:
+    """Every prior x every likelihood, and every posterior x every prior of its support.
+
+    The quick ones hold every class at least once.
+    """
+    found, quick = {}, set()
+    for support, of_prior in PRIORS.items():
+        first = next(iter(POSTERIORS[support]))
+        for prior in of_prior:
+            for likelihood in LIKELIHOODS:
+                found[support, prior, first, likelihood] = None
+            for posterior in POSTERIORS[support]:
+                found[support, prior, posterior, GREY] = None
+                if posterior == first or prior in ("StandardNormal", "Bernoulli"):
+                    quick.add((support, prior, posterior, GREY))
+    quick |= {("real", "StandardNormal", "DiagonalNormal", name) for name in LIKELIHOODS}
+    return [
+        pytest.param(*key, id="-".join(key[1:]), marks=() if key in quick else pytest.mark.slow)
+        for key in found
+    ]
+
+
+def build(support: str, prior: str, posterior: str, likelihood: str) -> VAE:
+    encoder = networks.ConvEncoder(SHAPE, channels=(4, 8))
+    decoder = networks.ConvDecoder(D, SHAPE, channels=(8, 4))
+    return VAE(
+        PRIORS[support][prior](D),
+        LIKELIHOODS[likelihood](decoder),
+        POSTERIORS[support][posterior](encoder, D),
+    )
+
+
+@pytest.fixture(scope="module")
+def images(digits) -> ImageData:
+    return digits.train.select(slice(0, 320))
+
+
+@pytest.mark.parametrize("support, prior, posterior, likelihood", combinations())
+def test_every_combination_trains_and_is_judged(
+    support, prior, posterior, likelihood, images, tmp_path
+):
+    """50 steps on real digits: the loss falls, nothing is NaN, and a checkpoint has it all."""
+    vae = build(support, prior, posterior, likelihood)
+    if likelihood == "Bernoulli":
+        images = images.binarised_once()
+    start = images.as_float(slice(0, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScoreFunctionWarning)
+        check_slots(vae, start)
+        history = fit(vae, images, epochs=5, batch_size=32, learning_rate=1e-2, progress=False)
+    losses = [record["train_loss"] for record in history]
+    assert all(math.isfinite(loss) for loss in losses) and losses[-1] < losses[0] - 1
+    assert all(torch.isfinite(weights).all() for weights in vae.parameters())
+    assert all(any(p.grad is not None for p in part.parameters()) for part in trained(vae))
+
+    reached = evaluate(vae, images)
+    assert math.isfinite(reached.distortion)
+    if support == "point":
+        assert reached.elbo is None
+    else:
+        assert -reached.elbo == pytest.approx(reached.distortion + reached.rate, rel=1e-4)
+        assert vae.sample(4).shape == (4, *SHAPE) and vae.sample(4).min() >= 0
+    assert torch.isfinite(vae.reconstruct(start)).all()
+
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    for other in (checkpoints.load(tmp_path / "vae.pt"), copy.deepcopy(vae)):
+        assert evaluate(other, images) == reached
+        with seeded(1, vae.device):
+            expected = vae.reconstruct(start)
+        with seeded(1, vae.device):
+            assert torch.equal(other.reconstruct(start), expected)
+
+
+def trained(vae: VAE) -> list:
+    """The slots that have parameters."""
+    parts = (vae.prior, vae.likelihood, vae.posterior)
+    return [part for part in parts if list(part.parameters())]
+
+
+def test_the_quick_combinations_hold_every_class():
+    quick = [c.values for c in combinations() if not c.marks]
+    for place, slot in ((1, PRIORS), (2, POSTERIORS)):
+        every = {name for names in slot.values() for name in names}
+        assert {values[place] for values in quick} == every
+    assert {values[3] for values in quick} == set(LIKELIHOODS)
+    known = {
+        "prior": {name for names in PRIORS.values() for name in names},
+        "posterior": {name for names in POSTERIORS.values() for name in names},
+        "likelihood": set(LIKELIHOODS),
+    }
+    for slot, names in known.items():
+        assert {row.name for row in table() if row.slot == slot} == names
+
+
+# ------------------------------------------------------------------------------- what fits
+
+
+def normal(x, batch=(), size=2):
+    return dist.Normal(torch.zeros(*batch, size), 1.0).to_event(1)
+
+
+def pixels(z, shape=SHAPE, event=3):
+    return dist.Normal(torch.zeros(*z.shape[:-1], *shape), 1.0).to_event(event)
+
+
+GOOD = {
+    "prior": lambda: normal(None),
+    "posterior": lambda x: normal(x, (len(x),)),
+    "likelihood": pixels,
+}
+
+
+def test_plain_functions_that_fit_pass():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_slots(VAE(**GOOD), torch.rand(5, *SHAPE))
+
+
+MISFITS = {
+    "no distribution": (
+        {"posterior": lambda x: x.flatten(1)},
+        r"posterior does not fit.*batch shape \(5,\), event shape \(2,\).*Tensor of shape \(5, 64",
+    ),
+    "nothing": ({"prior": lambda: None}, r"prior does not fit: prior\(\).*returned .*NoneType"),
+    "torch's": (
+        {"prior": lambda: torch.distributions.Normal(torch.zeros(2), 1.0)},
+        r"prior does not fit.*returned Normal of.*It is torch's.*pyro\.distributions",
+    ),
+    "prior without event": (
+        {"prior": lambda: dist.Normal(torch.zeros(2), 1.0)},
+        r"prior does not fit.*batch shape \(\), event shape \(D,\).*"
+        r"Normal of batch shape \(2,\), event shape \(\)\. Does \.to_event\(1\) lack",
+    ),
+    "prior with a batch": ({"prior": lambda: normal(None, (3,))}, r"prior.*batch shape \(3,\)"),
+    "posterior of another size": (
+        {"posterior": lambda x: normal(x, (len(x),), 3)},
+        r"posterior.*batch shape \(5,\), event shape \(2,\), but returned Normal of .*shape \(3,\)",
+    ),
+    "posterior for one image": ({"posterior": normal}, r"posterior.*returned Normal of.*\(\), eve"),
+    "likelihood without events": (
+        {"likelihood": partial(pixels, event=0)},
+        r"likelihood.*z with shape \(5, 2\).*event shape \(1, 8, 8\).*\.to_event\(3\) lack",
+    ),
+    "likelihood of other images": (
+        {"likelihood": partial(pixels, shape=(1, 7, 8))},
+        r"likelihood.*event shape \(1, 8, 8\), but returned Normal .*event shape \(1, 7, 8\)",
+    ),
+    "likelihood without particles": (
+        {"likelihood": lambda z: pixels(z.flatten(0, -2))},
+        r"likelihood.*z with shape \(2, 5, 2\).*batch shape \(2, 5\)",
+    ),
+    "another support": (
+        {"prior": priors.HypersphereUniform(2)},
+        r"posterior and the prior do not fit.*Normal.*outside the support.*HypersphereUniform",
+    ),
+    "codes for a density": (
+        {"prior": priors.Bernoulli(2)},
+        r"posterior and the prior do not fit.*Normal.*outside the support.*Bernoulli",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_is_named_with_what_came_and_what_was_expected(name):
+    slots, message = MISFITS[name]
+    vae = VAE(**{**GOOD, **slots})
+    with pytest.raises(SlotError, match=message):
+        check_slots(vae, torch.rand(5, *SHAPE))
+
+
+def test_a_score_function_posterior_is_announced():
+    encoder = networks.ConvEncoder(SHAPE, channels=(4,))
+    slots = {"prior": priors.Bernoulli(2), "posterior": posteriors.Bernoulli(encoder, 2)}
+    with pytest.warns(ScoreFunctionWarning, match="Bernoulli, is not reparameterised.*high var"):
+        check_slots(small_vae(**slots), torch.rand(5, *SHAPE))
+
+
+def test_checking_changes_nothing():
+    vae = small_vae().train()
+    before = torch.get_rng_state()
+    check_slots(vae, torch.rand(5, *SHAPE, generator=torch.Generator()))
+    assert torch.equal(before, torch.get_rng_state()) and vae.training
+
+
+# ------------------------------------------------------------------------------- the table
+
+
+def test_the_table_has_every_class_with_its_equation_and_source():
+    rows = table()
+    assert len({(row.slot, row.name) for row in rows}) == len(rows) == 25
+    for row in rows:
+        assert row.equation and "`" not in row.equation and len(row.summary) > 3
+        assert "math" not in row.summary
+        assert any(year in row.source for year in map(str, range(2006, 2026))), row
+        assert "(" in row.source and not row.source.endswith(".")
+
+
+def test_every_class_of_the_table_needs_only_what_recipes_give_it():
+    encoder, decoder = networks.ConvEncoder(SHAPE), networks.ConvDecoder(2, SHAPE)
+    given = {"prior": (2,), "posterior": (encoder, 2), "likelihood": (decoder,)}
+    modules = {"prior": priors, "posterior": posteriors, "likelihood": likelihoods}
+    for row in table():
+        made = getattr(modules[row.slot], row.name)(*given[row.slot])
+        assert isinstance(made, torch.nn.Module)
+    assert issubclass(priors.Flat, Prior)
