@@ -1,0 +1,51 @@
+"""GIFs: frames, and a file of them."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from pyro_vae.analysis.style import Figure, as_array
+
+Frame = Image.Image
+
+
+def image_frames(images: Tensor, size: int = 256) -> list[Frame]:
+    """Images (N, C, H, W) in [0, 1] as frames whose longer side has `size` pixels."""
+    scale = size / max(images.shape[-2:])
+    shape = round(images.shape[-1] * scale), round(images.shape[-2] * scale)
+    levels = (as_array(images) * 255).round().astype("uint8")
+    return [Image.fromarray(image).resize(shape, Image.Resampling.BICUBIC) for image in levels]
+
+
+def figure_frame(fig: Figure, dpi: int = 100) -> Frame:
+    """A figure as a frame."""
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=dpi)
+    return Image.open(file).convert("RGB")
+
+
+def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:
+    """Frames of one height in a row, with a white gap."""
+    width = sum(frame.width for frame in frames) + gap * (len(frames) - 1)
+    row = Image.new("RGB", (width, max(frame.height for frame in frames)), "white")
+    left = 0
+    for frame in frames:
+        row.paste(frame, (left, 0))
+        left += frame.width + gap
+    return row
+
+
+def save_gif(frames: Sequence[Frame], path: str | Path, *, seconds: float = 0.05) -> None:
+    """Write frames as a GIF that runs for ever, `seconds` a frame.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    if not frames:
+        raise ValueError(f"no frames to write to {path}")
+    first, *rest = frames
+    duration = round(1000 * seconds)
+    first.save(path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)

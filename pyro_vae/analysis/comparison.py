@@ -1,0 +1,76 @@
+"""Several models beside each other: any picture of each, and the trade of distortion for rate."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as AnyFigure
+
+from pyro_vae.analysis.animation import figure_frame
+from pyro_vae.analysis.style import MODEL, PALETTE, WIDTH, Figure, panels, styled
+
+
+@styled
+def beside(figures: Mapping[str, AnyFigure], *, columns: int = 1, dpi: int = 150) -> Figure:
+    """The same picture of several models in one figure, each under its name, at its full size.
+
+    Args:
+        figures: by name.
+        columns: pictures in a row.
+        dpi: dots per inch of the pictures.
+    """
+    pictures = [np.asarray(figure_frame(fig, dpi)) for fig in figures.values()]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height = max(picture.shape[0] for picture in pictures) / dpi + 0.35
+    fig = Figure(figsize=(WIDTH * columns, height * rows))
+    for i, (name, picture) in enumerate(zip(figures, pictures, strict=True)):
+        row, column = divmod(i, columns)
+        tall, wide = picture.shape[0] / dpi, picture.shape[1] / dpi
+        bottom = rows * height - row * height - 0.35 - tall
+        box = np.array([column * WIDTH, bottom, wide, tall])
+        ax = fig.add_axes(box / [WIDTH * columns, rows * height, WIDTH * columns, rows * height])
+        ax.imshow(picture, interpolation="nearest")
+        ax.set_axis_off()
+        ax.set_title(name, fontsize=12, fontweight="bold")
+    return fig
+
+
+@styled
+def rate_distortion(points: Sequence[tuple[str, float, float]]) -> Figure:
+    """Distortion against rate of several models, say a sweep of beta, with lines of equal ELBO.
+
+    Fixing a Broken ELBO (Alemi et al., 2018), figure 1, with the axes exchanged.
+
+    Args:
+        points: (label, distortion, rate) of each, in nats per image, in the order to join them.
+
+    Raises:
+        ValueError: there are no points.
+    """
+    if not points:
+        raise ValueError("no models to compare")
+    labels, distortion, rate = zip(*points, strict=True)
+    title = "Distortion against rate: fidelity costs nats of the code"
+    fig, axes = panels(height=4.2, title=title)
+    ax = axes[0, 0]
+    ax.plot(rate, distortion, "o-", color=MODEL)
+    for label, x, y in zip(labels, rate, distortion, strict=True):
+        ax.annotate(label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    ax.margins(0.15)
+    ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)")
+    _lines_of_equal_elbo(ax, np.array(rate), np.array(distortion))
+    return fig
+
+
+def _lines_of_equal_elbo(ax: Axes, rate: np.ndarray, distortion: np.ndarray) -> None:
+    limits = ax.get_xlim(), ax.get_ylim()
+    best = (rate + distortion).min()
+    spread = max(np.ptp(rate + distortion), 1.0)
+    for k in range(5):
+        total = best + k * spread / 2
+        name = "equal ELBO, the best model's lowest" if k == 0 else None
+        x = np.array(limits[0])
+        ax.plot(x, total - x, color=PALETTE[3], linewidth=0.8, linestyle=":", label=name, zorder=0)
+    ax.set(xlim=limits[0], ylim=limits[1])
+    ax.legend(loc="upper right")

@@ -1,0 +1,270 @@
+"""The decoder's manifold: the images that points spread over the latent space decode to."""
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
+from pyro_vae.analysis.embeddings import decode, draw_prior, factors_of
+from pyro_vae.analysis.latents import label_axes
+from pyro_vae.analysis.projections import project
+from pyro_vae.analysis.style import (
+    Figure,
+    as_array,
+    class_look,
+    latent_name,
+    mosaic,
+    panels,
+    styled,
+)
+from pyro_vae.data import ImageData
+from pyro_vae.vae import VAE
+
+Range = tuple[float, float]
+
+
+@styled
+def linear_grid(
+    vae: VAE,
+    *,
+    size: int,
+    ranges: Range | tuple[Range, Range] = (-3.0, 3.0),
+    steps: int = 20,
+    dimensions: tuple[int, int] = (0, 1),
+    at: Tensor | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Images decoded at evenly spaced points, placed at their coordinates.
+
+    Args:
+        vae: the model.
+        size: the dimension D; D = 1 gives one row.
+        ranges: (low, high) of both coordinates, or of each.
+        steps: points along each coordinate.
+        dimensions: which two vary, where D > 2.
+        at: (D,), the values of all others; 0 unless given.
+        seed: for a likelihood that has no mean.
+    """
+    ranges = (ranges, ranges) if np.isscalar(ranges[0]) else ranges
+    values = [torch.linspace(*limits, steps) for limits in ranges]
+    base = torch.zeros(size) if at is None else at
+    z = grid_points(values, base, dimensions)
+    fig, ax = _manifold_axes(f"Images decoded at {_extent(size, steps)} evenly spaced points", size)
+    steps_apart = [(high - low) / max(steps - 1, 1) for low, high in ranges]
+    _tile(ax, decode(vae, z, seed=seed), steps, [
+        (low - gap / 2, high + gap / 2)
+        for (low, high), gap in zip(ranges, steps_apart, strict=True)
+    ])  # fmt: skip
+    _name_axes(ax, size, dimensions, "")
+    return fig
+
+
+@styled
+def quantile_grid(
+    vae: VAE,
+    *,
+    size: int,
+    steps: int = 20,
+    dimensions: tuple[int, int] = (0, 1),
+    seed: int = 0,
+) -> Figure:
+    """Images decoded at the prior's quantiles: every tile stands for the same share of its mass.
+
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), appendix A. A prior that does not
+    give its quantiles is cut, by draws, into strips of equal mass along the first coordinate and
+    each strip along the second. Other dimensions stay at their median.
+
+    Args:
+        vae: the model.
+        size: the dimension D.
+        steps: tiles along each coordinate.
+        dimensions: which two vary, where D > 2.
+        seed: of the prior's draws.
+
+    Raises:
+        ValueError: the prior cannot be sampled.
+    """
+    z = quantile_points(vae, size, steps, dimensions, seed)
+    fig, ax = _manifold_axes(
+        f"Images decoded at {_extent(size, steps)} quantiles of the prior", size
+    )
+    _tile(ax, decode(vae, z, seed=seed), steps, [(0.0, 1.0), (0.0, 1.0)])
+    _name_axes(ax, size, dimensions, "share of the prior's mass below, in ")
+    return fig
+
+
+def grid_points(values: list[Tensor], at: Tensor, dimensions: tuple[int, int]) -> Tensor:
+    """Points of a grid as rows of tiles, from the top left: (rows·columns, D).
+
+    The first coordinate grows to the right and the second one upwards. A latent space of one
+    dimension has one row.
+    """
+    if len(at) == 1:
+        return values[0][:, None]
+    up, right = torch.meshgrid(values[1].flip(0), values[0], indexing="ij")
+    z = at.repeat(up.numel(), 1)
+    z[:, dimensions[0]], z[:, dimensions[1]] = right.flatten(), up.flatten()
+    return z
+
+
+@torch.no_grad()
+def quantile_points(
+    vae: VAE, size: int, steps: int, dimensions: tuple[int, int] = (0, 1), seed: int = 0
+) -> Tensor:
+    """The points of `quantile_grid`, in the order of `grid_points`.
+
+    Raises:
+        ValueError: the prior cannot be sampled.
+    """
+    levels = (torch.arange(steps) + 0.5) / steps
+    draws = draw_prior(vae, max(20_000, 100 * steps**2), seed=seed)
+    if (table := _icdf(vae, levels)) is not None:
+        middle = _icdf(vae, torch.tensor([0.5]))[0]
+        values = [table[:, d] for d in (dimensions[:1] if size == 1 else dimensions)]
+        return grid_points(values, middle, dimensions)
+    if size == 1:
+        return draws.quantile(levels, 0)
+    return _equal_mass_points(draws, levels, dimensions)
+
+
+def prior_range(vae: VAE, dimension: int, *, seed: int = 0) -> Range:
+    """The range that holds 99.73% of a prior's marginal: (-3, 3) of a standard Normal.
+
+    Raises:
+        ValueError: the prior cannot be sampled.
+    """
+    levels = torch.tensor([0.00135, 0.99865])
+    draws = draw_prior(vae, 20_000, seed=seed)
+    table = _icdf(vae, levels)
+    ends = draws.quantile(levels, 0) if table is None else table
+    low, high = ends[:, dimension].tolist()
+    return round(low, 2), round(high, 2)
+
+
+@torch.no_grad()
+def _icdf(vae: VAE, levels: Tensor) -> Tensor | None:
+    """Quantiles (n, D) of each dimension of the prior, where it gives them."""
+    base = factors_of(vae.prior())
+    try:
+        return None if base is None else base.icdf(levels[:, None].to(vae.device)).cpu()
+    except NotImplementedError:
+        return None
+
+
+def _equal_mass_points(draws: Tensor, levels: Tensor, dimensions: tuple[int, int]) -> Tensor:
+    first, second = dimensions
+    strips = draws[draws[:, first].argsort()].chunk(len(levels))
+    across = torch.stack([strip[:, first].median() for strip in strips])
+    up = torch.stack([strip[:, second].quantile(levels) for strip in strips], 1).flip(0)
+    z = draws.median(0).values.repeat(up.numel(), 1)
+    z[:, first], z[:, second] = across.repeat(len(levels)), up.flatten()
+    return z
+
+
+@styled
+def at_embeddings(
+    vae: VAE,
+    codes: Tensor,
+    images: ImageData,
+    *,
+    decoded: bool = True,
+    tiles: int = 26,
+    resolution: int = 1400,
+    seed: int = 0,
+) -> Figure:
+    """Images drawn at their embeddings, as many as fit side by side without overlap.
+
+    Args:
+        vae: decodes the codes.
+        codes: of the images, (N, D); their first two principal components where D > 2.
+        images: N images, for the colours of the frames, and to show where `decoded` is False.
+        decoded: show what the codes decode to, not the images themselves.
+        tiles: how many images fit side by side.
+        resolution: pixels across.
+        seed: of the choice of images.
+    """
+    groups, plane = grouping(images), project(codes, points=len(codes), seed=seed)
+    chosen, corners, side = _thinned(plane.points, tiles, resolution, seed)
+    indices = torch.from_numpy(plane.indices[chosen])
+    shown = decode(vae, codes[indices], seed=seed) if decoded else images.as_float(indices)
+    what = f"What {len(indices)} codes decode to" if decoded else f"{len(indices)} images"
+    title = f"{what}, drawn where the codes lie"
+    fig, axes = panels(height=5.6, title=title)
+    ax = axes[0, 0]
+    scatter_groups(ax, plane.points, groups and groups[plane.indices], scale=0.3)
+    values = None if groups is None else groups.values[indices]
+    canvas = _canvas(shown, corners, side, resolution, values)
+    low, span = plane.points.min(0), _span(plane.points)
+    pixel = span / (resolution - side)
+    left, bottom = low - pixel * side / 2
+    width, height = pixel * resolution
+    ax.imshow(canvas, extent=(left, left + width, bottom, bottom + height), aspect="auto", zorder=3)
+    label_axes(ax, plane.names)
+    ax.set_box_aspect(1)
+    ax.set(aspect="auto", xlim=(left, left + width), ylim=(bottom, bottom + height))
+    add_legend([ax], groups)
+    return fig
+
+
+def _thinned(
+    points: np.ndarray, tiles: int, resolution: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Points whose tiles do not overlap, the tiles' top left corners, and their side, in pixels."""
+    side = resolution // tiles
+    unit = (points - points.min(0)) / _span(points)
+    corners = np.rint(np.stack([unit[:, 0], 1 - unit[:, 1]], 1) * (resolution - side)).astype(int)
+    kept: list[int] = []
+    for i in np.random.default_rng(seed).permutation(len(points)):
+        apart = np.abs(corners[kept] - corners[i]).max(1) if kept else np.array([side])
+        if (apart >= side).all():
+            kept.append(i)
+    return np.array(kept), corners[kept], side
+
+
+def _span(points: np.ndarray) -> np.ndarray:
+    span = np.ptp(points, 0)
+    return np.where(span > 0, span, 1.0)
+
+
+def _canvas(
+    images: Tensor, corners: np.ndarray, side: int, resolution: int, classes: np.ndarray | None
+) -> np.ndarray:
+    """Images (n, C, H, W) at their top left corners (x, y), transparent between: RGBA."""
+    from matplotlib.colors import to_rgb
+
+    canvas = np.zeros((resolution, resolution, 4), np.float32)
+    # A frame of two pixels in the class's colour.
+    scale = (side - 4) / max(images.shape[-2:])
+    height, width = (max(1, int(length * scale)) for length in images.shape[-2:])
+    small = torch.nn.functional.interpolate(images, (height, width), mode="nearest")
+    for i, (tile, (x, y)) in enumerate(zip(as_array(small), corners, strict=True)):
+        colour = "0.6" if classes is None else class_look(classes[i])[0]
+        canvas[y : y + height + 4, x : x + width + 4] = (*to_rgb(colour), 1)
+        canvas[y + 2 : y + 2 + height, x + 2 : x + 2 + width, :3] = tile
+    return canvas
+
+
+def _extent(size: int, steps: int) -> str:
+    return f"{steps}" if size == 1 else f"{steps} × {steps}"
+
+
+def _manifold_axes(title: str, size: int) -> tuple[Figure, Axes]:
+    fig, axes = panels(height=1.2 if size == 1 else 6.6, title=title)
+    return fig, axes[0, 0]
+
+
+def _tile(ax: Axes, images: Tensor, columns: int, ranges: list[Range]) -> None:
+    (left, right), (bottom, top) = ranges
+    tiles = mosaic(images, columns)
+    ax.imshow(tiles, extent=(left, right, bottom, top), aspect="auto", interpolation="nearest")
+    ax.set_box_aspect(tiles.shape[0] / tiles.shape[1])
+    ax.spines[:].set_visible(False)
+
+
+def _name_axes(ax: Axes, size: int, dimensions: tuple[int, int], prefix: str) -> None:
+    ax.set_xlabel(prefix + latent_name(dimensions[0]))
+    if size == 1:
+        ax.set_yticks([])
+    else:
+        ax.set_ylabel(prefix + latent_name(dimensions[1]))

@@ -1,0 +1,105 @@
+"""Codes of any dimension as points in a plane."""
+
+import contextlib
+import io
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae.analysis.style import latent_name
+
+Method = Literal["auto", "pca", "tsne"]
+TSNE_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Projection:
+    """n codes as points in a plane.
+
+    Attributes:
+        points: (n, 2).
+        indices: (n,), which of the codes they are.
+        names: of the two axes.
+    """
+
+    points: np.ndarray
+    indices: np.ndarray
+    names: tuple[str, str]
+
+
+def project(
+    codes: Tensor,
+    method: Method = "auto",
+    *,
+    points: int = 5000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Projection:
+    """Codes (N, D) as points in a plane.
+
+    Two dimensions stay as they are; one gets a random height; more are projected on their principal
+    components, or by t-SNE: Visualizing Data using t-SNE (van der Maaten and Hinton, 2008).
+
+    Args:
+        codes: (N, D).
+        method: "auto" is "pca" for D > 2.
+        points: at most this many codes, chosen at random, are shown.
+        seed: of that choice, of random heights, of t-SNE.
+        progress: show a bar while t-SNE runs.
+    """
+    random = np.random.default_rng(seed)
+    indices = np.sort(random.permutation(len(codes))[:points])
+    chosen = codes[torch.from_numpy(indices)].double().numpy()
+    size = codes.shape[1]
+    if method == "tsne":
+        return Projection(_tsne(chosen, seed, progress), indices, ("t-SNE 1", "t-SNE 2"))
+    if size == 1:
+        heights = random.uniform(size=(len(chosen), 1))
+        plane = np.concatenate([chosen, heights], 1)
+        return Projection(plane, indices, (latent_name(0), "random height"))
+    if size == 2 and method == "auto":
+        return Projection(chosen, indices, (latent_name(0), latent_name(1)))
+    return Projection(*_pca(chosen, indices))
+
+
+def _pca(codes: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    from sklearn.decomposition import PCA  # slow to import
+
+    pca = PCA(2, svd_solver="full").fit(codes)
+    first, second = pca.explained_variance_ratio_
+    names = (
+        f"principal component 1 ({first:.0%} of the variance)",
+        f"principal component 2 ({second:.0%})",
+    )
+    return pca.transform(codes), indices, names
+
+
+def _tsne(codes: np.ndarray, seed: int, progress: bool) -> np.ndarray:
+    from sklearn.manifold import TSNE  # slow to import
+
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    tsne = TSNE(
+        2, perplexity=perplexity, max_iter=TSNE_STEPS, init="pca", random_state=seed, verbose=2
+    )
+    bar = tqdm(total=TSNE_STEPS, desc="t-SNE", unit="step", disable=not progress)
+    with bar, contextlib.redirect_stdout(_Watcher(bar)):
+        plane = tsne.fit_transform(codes.astype(np.float32))
+        bar.update(TSNE_STEPS - bar.n)
+        return plane
+
+
+class _Watcher(io.TextIOBase):
+    """Turns what scikit-learn prints into steps of a bar."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar = bar
+
+    def write(self, text: str) -> int:
+        if step := re.search(r"Iteration (\d+)", text):
+            self.bar.update(int(step[1]) - self.bar.n)
+        return len(text)

@@ -1,0 +1,115 @@
+"""Originals and what a model makes of them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyro_vae.analysis.classes import class_names
+from pyro_vae.analysis.embeddings import elbo_and_log_likelihood, reconstruct
+from pyro_vae.analysis.style import Figure, image_panels, number
+from pyro_vae.data import ImageData
+from pyro_vae.evaluation import has_elbo
+from pyro_vae.vae import VAE
+
+
+def originals(images: ImageData) -> Figure:
+    """The images themselves, each under the name of its class."""
+    return image_panels(images.as_float(), class_names(images), title="Original images")
+
+
+def reconstructed(vae: VAE, images: ImageData, *, seed: int = 0) -> Figure:
+    """Each image coded and decoded again, under the name of its class."""
+    pictures = reconstruct(vae, images, seed=seed)
+    return image_panels(pictures, class_names(images), title="Reconstructions")
+
+
+def side_by_side(vae: VAE, images: ImageData, title: str = "", *, seed: int = 0) -> Figure:
+    """Each image over its reconstruction, under the name of its class."""
+    title = title or "Images, and their reconstructions below"
+    return _over_each_other(images, reconstruct(vae, images, seed=seed), title, class_names(images))
+
+
+def with_log_likelihood(vae: VAE, images: ImageData, *, draws: int = 64, seed: int = 0) -> Figure:
+    """Images over their reconstructions, with each image's ELBO and log-likelihood, in nats.
+
+    Args:
+        vae: the model.
+        images: few.
+        draws: from the posterior, for each image's estimate (see `elbo_and_log_likelihood`).
+        seed: of the draws.
+    """
+    elbo, log_likelihood = elbo_and_log_likelihood(vae, images, draws=draws, seed=seed)
+    below = [number(value) for value in log_likelihood.tolist()]
+    title = "Images over their reconstructions: log p(x|z), in nats"
+    if has_elbo(vae):
+        pairs = zip(elbo.tolist(), log_likelihood.tolist(), strict=True)
+        below = [f"{number(bound, 1)} ≤\n{number(value, 1)}" for bound, value in pairs]
+        title = f"Images over their reconstructions: ELBO ≤ log p(x), in nats ({draws} draws)"
+    pictures = reconstruct(vae, images, seed=seed)
+    return _over_each_other(images, pictures, title, class_names(images), below)
+
+
+def best_and_worst(
+    vae: VAE, images: ImageData, distortion: Tensor, n: int = 8, *, seed: int = 0
+) -> Figure:
+    """The n images of the lowest and the n of the highest distortion, over their reconstructions.
+
+    Args:
+        vae: the model.
+        images: N images.
+        distortion: (N,), in nats, see `terms_of`.
+        n: images of each kind; fewer where there are fewer.
+        seed: for a model without means.
+    """
+    n = max(1, min(n, len(images) // 2))
+    order = distortion.argsort()
+    chosen = torch.cat([order[:n], order[-n:].flip(0)])
+    some, values = images.select(chosen), distortion[chosen].tolist()
+    pictures, x = reconstruct(vae, some, seed=seed), some.as_float()
+    names = class_names(some) or [""] * (2 * n)
+    captions = [f"{name}\n{number(v)}".strip() for name, v in zip(names, values, strict=True)]
+    blank = [""] * n
+    return image_panels(
+        torch.cat([x[:n], pictures[:n], x[n:], pictures[n:]]),
+        captions[:n] + blank + captions[n:] + blank,
+        columns=n,
+        title=f"Best and worst reconstructed of {number(len(images))} images: distortion, in nats",
+        row_names=["best", "decoded", "worst", "decoded"],
+    )
+
+
+def most_surprising(
+    vae: VAE, images: ImageData, elbo: Tensor, n: int = 8, *, seed: int = 0
+) -> Figure:
+    """The n images that the model finds least likely, by their ELBO (N,) in nats."""
+    order = elbo.argsort()[:n]
+    some = images.select(order)
+    below = [number(value) for value in elbo[order].tolist()]
+    title = f"The most surprising of {number(len(images))} images: lowest ELBO, in nats"
+    pictures = reconstruct(vae, some, seed=seed)
+    return _over_each_other(some, pictures, title, class_names(some), below)
+
+
+def _over_each_other(
+    images: ImageData,
+    pictures: Tensor,
+    title: str,
+    above: Sequence[str] | None,
+    below: Sequence[str] | None = None,
+    columns: int = 8,
+) -> Figure:
+    """Pairs of rows: images with captions `above`, then their pictures with captions `below`."""
+    x, n = images.as_float().cpu(), len(images)
+    above, below = above or [""] * n, below or [""] * n
+    columns = min(columns, n)
+    rows, captions, shown = [], [], []
+    for start in range(0, n, columns):
+        part = slice(start, start + columns)
+        missing = columns - len(x[part])
+        for tiles, texts, name in ((x, above, "original"), (pictures, below, "decoded")):
+            shown += [tiles[part], torch.ones(missing, *x.shape[1:])]
+            captions += [*texts[part], *[""] * missing]
+            rows.append(name)
+    captions = captions if any(captions) else None
+    return image_panels(torch.cat(shown), captions, columns=columns, title=title, row_names=rows)

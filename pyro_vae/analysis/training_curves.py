@@ -1,0 +1,74 @@
+"""How training went, from the records that `fit` returns."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from pyro_vae.analysis.style import PALETTE, Figure, panels, styled
+
+Record = Mapping[str, float]
+
+QUANTITIES = {
+    "elbo": "ELBO (nats per image)",
+    "distortion": "distortion (nats per image)",
+    "rate": "rate (nats per image)",
+    "learning_rate": "learning rate",
+}
+LINES = {"train": "--", "validation": "-"}
+
+
+@styled
+def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) -> Figure:
+    """ELBO, distortion, rate and learning rate over the epochs, in training and in validation.
+
+    A dot marks the epoch of the best loss, whose weights are kept.
+
+    Args:
+        history: the records of one run, or of several by name.
+
+    Raises:
+        ValueError: there is no record.
+    """
+    runs = dict(history) if isinstance(history, Mapping) else {"": history}
+    if not any(runs.values()):
+        raise ValueError("no epoch is recorded: there are no curves to draw")
+    fig, axes = panels(2, 2, 4.6, title="Training, epoch by epoch", sharex=True)
+    for ax, (quantity, name) in zip(axes.flat, QUANTITIES.items(), strict=True):
+        for k, (run, records) in enumerate(runs.items()):
+            _curves(ax, records, quantity, run, PALETTE[k % len(PALETTE)])
+        ax.set_ylabel(name)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    return fig
+
+
+def _curves(ax: Axes, records: Sequence[Record], quantity: str, run: str, colour: str) -> None:
+    if not records:
+        return
+    epochs = [record["epoch"] for record in records]
+    if quantity == "learning_rate":
+        ax.plot(
+            epochs, [record[quantity] for record in records], color=colour, marker=".", markersize=3
+        )
+        ax.set_yscale("log")
+        # A schedule may end at next to nothing: what matters is above.
+        top = max(record[quantity] for record in records)
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4 * top))
+        return
+    best = min(range(len(records)), key=lambda i: _loss(records[i]))
+    for part, line in LINES.items():
+        key = f"{part}_{quantity}"
+        if key not in records[0]:
+            continue
+        values = [record[key] for record in records]
+        label = f"{run} {part}".strip()
+        ax.plot(epochs, values, line, color=colour, label=label, marker=".", markersize=3)
+        if part == "validation" or "validation_loss" not in records[0]:
+            ax.plot(epochs[best], values[best], "o", color=colour)
+
+
+def _loss(record: Record) -> float:
+    return record.get("validation_loss", record["train_loss"])

@@ -1,0 +1,120 @@
+"""Train a variational autoencoder by stochastic variational inference, and see what it learned.
+
+    python scripts/train_svi.py                           # Fashion-MNIST, two latent dimensions
+    python scripts/train_svi.py --data path/to/my/images  # your own images
+    python scripts/train_svi.py --resume                  # go on after Ctrl-C
+
+Writes a run folder: the best weights, the history, the numbers reached, and the pictures.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pyro_vae.analysis import gallery, reconstructions
+from pyro_vae.console import plain_errors, table
+from pyro_vae.data import ImageData
+from pyro_vae.experiments import Experiment
+from pyro_vae.memory import keep_freed_memory
+from pyro_vae.training import Record
+from pyro_vae.vae import VAE
+
+SHOWN = slice(0, 10)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, evaluate and draw, as the command line says."""
+    keep_freed_memory()
+    start = time.perf_counter()
+    experiment = Experiment.start(arguments, __doc__)
+    with_autoencoder = experiment.configuration.settings.with_autoencoder
+    try:
+        vae = train(experiment)
+        autoencoder = train(beside(experiment, arguments)) if with_autoencoder else None
+    except KeyboardInterrupt:
+        sys.exit(stopped(experiment))
+    numbers = experiment.evaluate(vae)
+    subject = gallery.Subject(
+        vae,
+        experiment.dataset,
+        history=experiment.history(),
+        autoencoder=autoencoder,
+        seed=experiment.configuration.settings.seed,
+    )
+    gallery.draw(subject, experiment.run.folder)
+    report(experiment, table(numbers), time.perf_counter() - start)
+
+
+def train(experiment: Experiment) -> VAE:
+    """Train one model, with pictures of the same test images before, during and after."""
+    recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
+    print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
+    if recipe.validation == 0:
+        print("As the source does, the test images choose the weights and then judge them.")
+    vae = experiment.build()
+    folder = experiment.run.folder
+    if not experiment.configuration.settings.resume:
+        save(reconstructions.originals(test), folder / "real_test_images_before_train.png")
+        save(reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png")
+    experiment.fit(vae, callbacks=[Progress(test, folder / "training_progress")])
+    return vae
+
+
+class Progress:
+    """Draws the reconstructions of the same test images after every epoch."""
+
+    def __init__(self, images: ImageData, folder: Path) -> None:
+        self.images, self.folder = images, folder
+
+    def __call__(self, vae: VAE, record: Record) -> None:
+        epoch = int(record["epoch"])
+        figure = reconstructions.side_by_side(vae, self.images, title=f"After epoch {epoch}")
+        save(figure, self.folder / f"epoch_{epoch:03d}.png")
+
+
+def beside(experiment: Experiment, arguments: list[str]) -> Experiment:
+    """The plain autoencoder of the same shape, in a folder within the run's."""
+    folder = experiment.run.folder / "autoencoder"
+    going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * folder.exists()
+    plain = ["--autoencoder", "--prior", "Flat", "--posterior", "Delta", "--out", str(folder)]
+    return Experiment.start([*going_on, *plain])
+
+
+def stopped(experiment: Experiment) -> str:
+    """What is said after Ctrl-C."""
+    folder = experiment.run.folder
+    going_on = f"--resume --out {folder}"
+    if experiment.configuration.settings.with_autoencoder:
+        going_on += " --with-autoencoder"
+    return (
+        f"\nStopped. Every finished epoch is in {folder}; go on with\n"
+        f"  {sys.executable} scripts/train_svi.py {going_on}\n"
+        f"or look at it as it is: scripts/evaluate.py {folder}, scripts/analyze.py {folder}"
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def report(experiment: Experiment, numbers: str, seconds: float) -> None:
+    """Say where everything is, and the numbers reached."""
+    folder = experiment.run.folder
+    print(
+        f"\n{numbers}\n\n"
+        f"{seconds / 60:.1f} minutes in all. Everything is in {folder}:\n"
+        f"  pictures          {folder}/*.png\n"
+        f"  best weights      {experiment.run.best}\n"
+        f"  history           {experiment.run.history}\n"
+        f"  configuration     {experiment.run.configuration}\n"
+        f"  numbers           {experiment.run.evaluation}"
+    )
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main(sys.argv[1:])

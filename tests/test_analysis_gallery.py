@@ -1,0 +1,143 @@
+"""The suite of pictures: for every kind of model and data, or skipped with a reason."""
+
+import hashlib
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from PIL import Image
+
+from pyro_vae import VAE, likelihoods, networks, posteriors, priors
+from pyro_vae.analysis import PICTURES, Subject, draw, embed, gallery
+from pyro_vae.analysis.gallery import NEEDS, missing
+from pyro_vae.data import Dataset, ImageData
+
+FIRST = (
+    "real_test_images_after_train",
+    "reconstruct_after_train",
+    "embedding_visualize",
+    "image_grid_on_embeddings",
+    "linearly_sampled_reconstructions",
+    "normally_sampled_reconstructions",
+    "latent_distribution",
+)
+
+
+def make(size, shape, plain=False):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = networks.ConvEncoder(shape, (4,))
+        decoder = networks.ConvDecoder(size, shape, (4,))
+        return VAE(
+            (priors.Flat if plain else priors.StandardNormal)(size),
+            likelihoods.Bernoulli(decoder, grey_levels=True),
+            (posteriors.Delta if plain else posteriors.DiagonalNormal)(encoder, size),
+        )
+
+
+def make_data(shape, classes=3, attributes=False):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, *shape), dtype=torch.uint8, generator=generator)
+    labels = None if classes is None else torch.arange(60) % classes
+    extra = {"hair": torch.arange(60) % 4} if attributes else None
+    part = ImageData(images, labels, None, extra)
+    return Dataset("noise", part.select(slice(40)), part.select(slice(40, None)))
+
+
+def subject(size=2, shape=(1, 8, 8), plain=False, autoencoder=False, **data):
+    return Subject(
+        make(size, shape, plain),
+        make_data(shape, **data),
+        autoencoder=make(size, shape, plain=True) if autoencoder else None,
+        progress=False,
+    )
+
+
+SUBJECTS = {
+    "one dimension, one class": lambda: subject(1, classes=1),
+    "200 dimensions, colour, attributes, no classes": lambda: subject(
+        200, (3, 8, 6), classes=None, attributes=True
+    ),
+    "plain autoencoder, three dimensions": lambda: subject(3, plain=True),
+}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_every_picture_that_applies_is_drawn(name, tmp_path):
+    looked_at = SUBJECTS[name]()
+    stills = {name: p for name, p in PICTURES.items() if p.file.endswith(".png") and not p.slow}
+    names = [name for name, p in stills.items() if not missing(p, looked_at)]
+    files = draw(looked_at, tmp_path, names, progress=False)
+    assert [path.name for path in files] == [PICTURES[name].file for name in names]
+    for path in files:
+        with Image.open(path) as picture:
+            assert picture.width == 1050
+    assert plt.get_fignums() == []
+
+
+def test_the_first_system_has_its_file_names(tmp_path):
+    looked_at = subject(2, autoencoder=True)
+    files = draw(looked_at, tmp_path, FIRST, progress=False)
+    assert [path.name for path in files] == [f"{name}.png" for name in FIRST]
+
+
+def test_pictures_are_the_same_every_time(tmp_path):
+    names = ["reconstruct_after_train", "normally_sampled_reconstructions", "empty_regions"]
+    prints = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(len(prints))
+        looked_at = Subject(make(2, (1, 8, 8)), make_data((1, 8, 8)), seed=seed)
+        files = draw(looked_at, tmp_path / folder, names, progress=False)
+        prints.append([hashlib.md5(path.read_bytes()).hexdigest() for path in files])
+    assert prints[0] == prints[1]
+    changed = {name for name, a, c in zip(names, prints[0], prints[2], strict=True) if a != c}
+    assert "normally_sampled_reconstructions" in changed
+    assert "reconstruct_after_train" not in changed
+
+
+def test_what_does_not_apply_is_skipped_and_the_reason_said(tmp_path, capsys):
+    looked_at = subject(2, plain=True, classes=None)
+    names = ["normally_sampled_reconstructions", "class_coverage", "training_curves"]
+    assert draw(looked_at, tmp_path, names) == []
+    said = capsys.readouterr()
+    assert "a flat prior has no samples" in said.out + said.err
+    assert "no history" in said.out + said.err
+
+
+def test_slow_pictures_are_left_out_of_planes_unless_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "_save", lambda picture, subject, folder: folder / picture.file)
+    slow = [name for name, p in PICTURES.items() if p.slow]
+    assert "embedding_tsne" in slow
+    drawn = {path.stem for path in draw(subject(2), tmp_path, progress=False)}
+    assert "embedding_visualize" in drawn and not drawn & set(slow)
+    assert draw(subject(2), tmp_path, ["embedding_tsne"], progress=False)
+    assert "embedding_tsne" in {path.stem for path in draw(subject(3), tmp_path, progress=False)}
+
+
+def test_an_unknown_picture_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match="'embeding'.*'embedding_"):
+        draw(subject(), tmp_path, ["embeding"])
+
+
+def test_pictures_beside_the_autoencoder(tmp_path):
+    looked_at = subject(2, autoencoder=True)
+    names = ["interpolation_beside_autoencoder", "interpolation_film_beside_autoencoder"]
+    still, film = draw(looked_at, tmp_path, names, progress=False)
+    with Image.open(still) as both, Image.open(film) as frames:
+        assert both.width == 1050
+        assert frames.size == (256 + 8 + 256, 256) and frames.n_frames > 1
+
+
+def test_stages_are_drawn_when_they_were_kept(tmp_path):
+    looked_at = subject(2)
+    codes = embed(looked_at.vae, looked_at.test)
+    kept = Subject(looked_at.vae, looked_at.dataset, stages=[(1, codes), (2, 2 * codes)])
+    files = draw(kept, tmp_path, ["latent_progress", "latent_progress_film"], progress=False)
+    assert [path.name for path in files] == ["latent_progress.png", "latent_progress_film.gif"]
+
+
+def test_every_picture_says_what_to_look_for():
+    for name, picture in PICTURES.items():
+        assert picture.file.rpartition(".")[0] == name
+        assert picture.caption.endswith((".", "?")) and len(picture.caption) > 20
+        assert set(picture.needs) <= NEEDS.keys()
