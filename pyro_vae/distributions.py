@@ -2,7 +2,8 @@ r"""The distributions that Pyro does not have, as Pyro distributions.
 
 Pixels: `GreyBernoulli`, `ContinuousBernoulli`, `DiscretizedLogistic`, `LevelCategorical`. Latent
 vectors: `HypersphereUniform`, `PowerSpherical`, `StraightThroughBernoulli`, `Mixture`, `Flow`,
-`FlatDistribution`. Divergences in closed form are registered with torch's `kl_divergence`.
+`Planar` transforms, `FlatDistribution`. Divergences in closed form are registered with torch's
+`kl_divergence`.
 """
 
 import math
@@ -465,6 +466,67 @@ class Flow(ZukoToPyro):
         if value is x and (log_prob.requires_grad or not torch.is_grad_enabled()):
             return log_prob
         return self.dist.log_prob(value)
+
+
+class Planar(Transform):
+    r"""T planar transforms in turn, each :math:`f(z) = z + \hat u \tanh(w^T z + b)`.
+
+    Variational Inference with Normalizing Flows (Rezende and Mohamed, 2015), equation 10 and
+    appendix A.1, which makes each invertible. Its inverse is found along w by bisection.
+
+    Args:
+        u: (..., T, D); the batch shape is that of the vectors transformed.
+        w: (..., T, D).
+        b: (..., T).
+    """
+
+    domain = codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
+        super().__init__()
+        product = (w * u).sum(-1, keepdim=True)
+        along = F.softplus(product) - 1 - product
+        u = u + along * w / w.square().sum(-1, keepdim=True).clamp(min=1e-12)
+        self.steps = list(zip(u.unbind(-2), w.unbind(-2), b.unbind(-1), strict=True))
+
+    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f(x), (..., D), and the log-determinant of its Jacobian, (...)."""
+        total = torch.zeros_like(x[..., 0])
+        for u, w, b in self.steps:
+            bent = torch.tanh((x * w).sum(-1) + b)
+            total = total + torch.log1p((1 - bent.square()) * (w * u).sum(-1))
+            x = x + bent[..., None] * u
+        return x, total
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.call_and_ladj(x)[0]
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        for u, w, b in reversed(self.steps):
+            along = _solve((y * w).sum(-1), (w * u).sum(-1), b)
+            y = y - torch.tanh(along + b)[..., None] * u
+        return y
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Of f at x, (...)."""
+        return self.call_and_ladj(x)[1]
+
+
+def _solve(c: Tensor, k: Tensor, b: Tensor) -> Tensor:
+    """The a at which a + k tanh(a + b) = c, for k > -1: bisection, and a step of Newton's.
+
+    The last step brings the gradient, and the precision that bisection lacks.
+    """
+    with torch.no_grad():
+        low, high = c - k.abs(), c + k.abs()
+        for _ in range(30):
+            middle = (low + high) / 2
+            above = middle + k * torch.tanh(middle + b) > c
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        a = (low + high) / 2
+    bent = torch.tanh(a + b)
+    return a - (a + k * bent - c) / (1 + k * (1 - bent.square()))
 
 
 class _NormalizingFlow(zuko.distributions.NormalizingFlow):

@@ -182,7 +182,7 @@ def _collect(
             with suppress(ObjectiveError):  # Not every posterior and prior factorise.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
             for name, part in parts.items():
-                found.setdefault(name, []).append(part.double().cpu())
+                found.setdefault(name, []).append(part.cpu().double())
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 

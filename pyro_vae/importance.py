@@ -111,7 +111,7 @@ def _estimate(vae: VAE, x: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
     largest = torch.empty(0, len(x), dtype=torch.double)
     for done in range(0, samples, chunk):
-        log_w = log_weights(vae, x, min(chunk, samples - done)).double().cpu()
+        log_w = log_weights(vae, x, min(chunk, samples - done)).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
         pool = torch.cat([largest, log_w])

@@ -161,6 +161,38 @@ class InverseAutoregressiveFlow(Posterior):
         return Flow(self.transform(self.context(features)).inv, start)
 
 
+class PlanarFlow(Posterior):
+    r"""Planar flow, :math:`z_t = z_{t-1} + u_t(x) \tanh(w_t(x)^T z_{t-1} + b_t(x))`.
+
+    Variational Inference with Normalizing Flows (Rezende and Mohamed, 2015), section 4.1.
+
+    Starts from a diagonal Normal; the encoder gives the parameters of every transform.
+
+    Args:
+        encoder: network, (B, C, H, W) -> (B, F).
+        latent_size: the dimension D.
+        transforms: the number T of transforms.
+    """
+
+    def __init__(self, encoder: nn.Module, latent_size: int, transforms: int = 4) -> None:
+        super().__init__(encoder, latent_size)
+        self.transforms = transforms
+        self.mean = self.head()
+        self.log_scale = self.head()
+        self.u, self.w = self.head(transforms * latent_size), self.head(transforms * latent_size)
+        self.b = self.head(transforms)
+
+    def forward(self, x: Tensor) -> dist.Distribution:
+        features = self.encoder(x)
+        scale = bounded_exp(self.log_scale(features))
+        start = dist.Normal(self.mean(features), scale).to_event(1)
+        u, w = (
+            head(features).unflatten(-1, (self.transforms, self.latent_size))
+            for head in (self.u, self.w)
+        )
+        return Flow(distributions.Planar(u, w, self.b(features)).inv, start)
+
+
 class PowerSpherical(Posterior):
     r"""Power spherical, :math:`q(z|x) \propto (1 + \mu(x)^T z)^{\kappa(x)}, \; \|z\| = 1`.
 

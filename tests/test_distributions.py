@@ -410,3 +410,22 @@ def test_pixel_distributions_expand():
         x = wide.sample((3,))
         assert x.shape == (3, 5, 2) and type(wide) is type(p)
         assert torch.equal(wide.log_prob(x), p.log_prob(x))
+
+
+def test_planar_transforms_invert_and_their_determinant_is_the_jacobians():
+    u, w = 2 * torch.randn(2, 3, 4).double(), 2 * torch.randn(2, 3, 4).double()
+    planar = distributions.Planar(u, w, torch.randn(2, 3).double())
+    x = torch.randn(5, 2, 4).double()
+    y, ladj = planar.call_and_ladj(x)
+    assert torch.allclose(planar.inv(y), x, atol=1e-8)
+    b = torch.stack([step[2] for step in planar.steps], -1)
+    first = distributions.Planar(u[0], w[0], b[0])
+    jacobian = torch.autograd.functional.jacobian(first, x[0, 0])
+    assert torch.allclose(jacobian.det().abs().log(), ladj[0, 0], atol=1e-8)
+
+
+def test_the_planar_inverse_has_the_inverse_gradient():
+    u, w, b = torch.randn(1, 2, 3).double(), torch.randn(1, 2, 3).double(), torch.randn(1, 2)
+    planar = distributions.Planar(u, w, b.double())
+    y = torch.randn(1, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(planar.inv, (y,), atol=1e-6)

@@ -18,6 +18,7 @@ REAL = {
     "FullNormal": posteriors.FullNormal,
     "Laplace": posteriors.Laplace,
     "InverseAutoregressiveFlow": posteriors.InverseAutoregressiveFlow,
+    "PlanarFlow": posteriors.PlanarFlow,
 }
 BINARY = {
     "Bernoulli": posteriors.Bernoulli,

@@ -47,6 +47,7 @@ POSTERIORS = {
         "InverseAutoregressiveFlow": partial(
             posteriors.InverseAutoregressiveFlow, transforms=1, hidden=16, context=4
         ),
+        "PlanarFlow": partial(posteriors.PlanarFlow, transforms=2),
     },
     "sphere": {"PowerSpherical": posteriors.PowerSpherical},
     "binary": {
@@ -257,7 +258,7 @@ def test_checking_changes_nothing():
 
 def test_the_table_has_every_class_with_its_equation_and_source():
     rows = table()
-    assert len({(row.slot, row.name) for row in rows}) == len(rows) == 25
+    assert len({(row.slot, row.name) for row in rows}) == len(rows) == 26
     for row in rows:
         assert row.equation and "`" not in row.equation and len(row.summary) > 3
         assert "math" not in row.summary
