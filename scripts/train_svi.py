@@ -4,7 +4,7 @@
     python scripts/train_svi.py --data path/to/my/images  # your own images
     python scripts/train_svi.py --resume                  # go on after Ctrl-C
 
-Writes a run folder: the best weights, the history, the numbers reached, and the pictures.
+Writes a run folder: a report to open, the pictures, the best weights, the history and numbers.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pyro_vae.analysis import gallery, reconstructions
+from pyro_vae.analysis import gallery, reconstructions, report
 from pyro_vae.console import plain_errors, table
 from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> None:
         seed=experiment.configuration.settings.seed,
     )
     gallery.draw(subject, experiment.run.folder)
-    report(experiment, table(numbers), time.perf_counter() - start)
+    report.write(subject, experiment.run)
+    conclude(experiment, table(numbers), time.perf_counter() - start)
 
 
 def train(experiment: Experiment) -> VAE:
@@ -101,12 +102,14 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path)
 
 
-def report(experiment: Experiment, numbers: str, seconds: float) -> None:
+def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
     """Say where everything is, and the numbers reached."""
     folder = experiment.run.folder
     print(
         f"\n{numbers}\n\n"
         f"{seconds / 60:.1f} minutes in all. Everything is in {folder}:\n"
+        f"  report            {folder / report.REPORT}   (open it in a browser)\n"
+        f"  latent explorer   {folder / report.EXPLORER}\n"
         f"  pictures          {folder}/*.png\n"
         f"  best weights      {experiment.run.best}\n"
         f"  history           {experiment.run.history}\n"

@@ -206,7 +206,7 @@ def draw(
         subject: what is looked at.
         folder: made if need be.
         only: names of `PICTURES`; by default all, the slow ones for D > 2 alone.
-        progress: show a bar, and the reasons.
+        progress: show a bar, and why a picture of `only` does not apply.
 
     Returns:
         The files written.
@@ -226,7 +226,7 @@ def draw(
                 skipped.setdefault(reason, []).append(name)
             else:
                 written.append(_save(PICTURES[name], subject, folder))
-    for reason, pictures in skipped.items() if progress else ():
+    for reason, pictures in skipped.items() if progress and only else ():
         tqdm.write(f"Not drawn, as {reason}: {', '.join(pictures)}")
     return written
 

@@ -1,0 +1,289 @@
+"""Draw every picture of a trained run, and write its report and its latent explorer.
+
+    python scripts/analyze.py runs/fashion_conv
+    python scripts/analyze.py runs/fashion_conv --only interpolation --pair 3 8 --steps 10
+    python scripts/analyze.py runs/first runs/second --out runs/compared    # side by side
+
+Of one run: pictures, report.html and explorer.html, into its folder. Of several: each picture of
+all of them in one figure, and their numbers in one table, into --out.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from tqdm import tqdm
+
+from pyro_vae.analysis import comparison, explorer, gallery, interpolation, manifolds, report
+from pyro_vae.analysis.animation import frame_beside, save_gif
+from pyro_vae.analysis.gallery import PICTURES, Made, PictureError, Subject
+from pyro_vae.configuration import ConfigurationError, Formatter, Parser
+from pyro_vae.console import ROWS, plain_errors
+from pyro_vae.data import ImageData
+from pyro_vae.experiments import Experiment
+from pyro_vae.memory import keep_freed_memory
+from pyro_vae.runs import write_text
+
+#: What is compared of several runs unless --only says otherwise.
+COMPARED = (
+    "reconstruct_after_train",
+    "embedding_visualize",
+    "linearly_sampled_reconstructions",
+    "normally_sampled_reconstructions",
+    "aggregate_posterior",
+    "rate_per_dimension",
+    "training_curves",
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Draw, as the command line says."""
+    keep_freed_memory()
+    settings = parser().parse_args(arguments)
+    experiments = [Experiment.open(run) for run in settings.run]
+    subjects = [subject(experiment, settings.seed) for experiment in experiments]
+    check(settings, subjects)
+    choose(settings)
+    if len(experiments) == 1:
+        paths = analyze(experiments[0], subjects[0], settings)
+    else:
+        paths = compare(experiments, subjects, settings)
+    print("\n".join(str(path) for path in paths))
+
+
+def parser() -> Parser:
+    """The options."""
+    result = Parser(description=__doc__, formatter_class=Formatter)
+    result.add_argument("run", type=str, nargs="+", help="the folder of a trained run, or several")
+    result.add_argument(
+        "--only", type=str, nargs="+", help=f"which pictures: {', '.join(PICTURES)}"
+    )
+    result.add_argument(
+        "--pair", type=NonNegativeInt, nargs=2, help="the test images to interpolate, from 0"
+    )
+    result.add_argument(
+        "--steps", type=PositiveInt | None, help="images of an interpolation, the ends included"
+    )
+    result.add_argument(
+        "--dimensions", type=PositiveInt, nargs=2, help="of grids and the explorer, z1 is 1"
+    )
+    result.add_argument(
+        "--range", type=float, nargs=2, help="of both coordinates of the even grid: LOW HIGH"
+    )
+    result.add_argument(
+        "--axes",
+        type=explorer.Axes,
+        default="dimensions",
+        help="of the explorer: two dimensions, or the codes' principal components",
+    )
+    result.add_argument("--seed", type=int, default=0, help="of the draws")
+    result.add_argument("--out", type=str, default="runs/compared", help="where several runs go")
+    return result
+
+
+def subject(experiment: Experiment, seed: int) -> Subject:
+    """What the pictures show: the run's model, and its autoencoder where one was trained."""
+    beside = experiment.run.folder / "autoencoder"
+    return Subject(
+        experiment.load(),
+        experiment.dataset,
+        history=experiment.history(),
+        autoencoder=Experiment.open(beside).load() if beside.exists() else None,
+        seed=seed,
+    )
+
+
+def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
+    """Refuse options that fit no picture, or not these runs.
+
+    Raises:
+        PictureError: no picture is called so.
+        ConfigurationError: another option does not fit.
+    """
+    gallery._chosen(subjects[0], settings.only)
+    smallest, fewest = min(s.vae.latent_size for s in subjects), min(len(s.test) for s in subjects)
+    if settings.dimensions and not valid_plane(settings.dimensions, smallest):
+        raise ConfigurationError(
+            f"--dimensions takes two different dimensions from 1 to {smallest}, not "
+            f"{settings.dimensions[0]} and {settings.dimensions[1]}."
+        )
+    if settings.pair and max(settings.pair) >= fewest:
+        raise ConfigurationError(
+            f"--pair takes two test images from 0 to {fewest - 1}, not {max(settings.pair)}."
+        )
+    if settings.steps == 1:
+        raise ConfigurationError("--steps counts both ends: 2 or more.")
+    if settings.range and not settings.range[0] < settings.range[1]:
+        raise ConfigurationError("--range takes a low end and a higher one.")
+
+
+def valid_plane(dimensions: Sequence[int], size: int) -> bool:
+    """Whether two dimensions, counted from 1, span a plane of a latent space of this size."""
+    return max(dimensions) <= size and dimensions[0] != dimensions[1]
+
+
+def analyze(experiment: Experiment, looked_at: Subject, settings: Namespace) -> list[Path]:
+    """Pictures, report and explorer of one run."""
+    folder = experiment.run.folder
+    pictures = gallery.draw(looked_at, folder, settings.only)
+    dimensions = settings.dimensions and [d - 1 for d in settings.dimensions]
+    pages = report.write(looked_at, experiment.run, dimensions=dimensions, axes=settings.axes)
+    return pictures + pages
+
+
+# Options that change pictures
+
+
+def choose(settings: Namespace) -> None:
+    """Register anew the pictures that the options change."""
+    if settings.pair or settings.steps:
+        choose_interpolation(settings.pair, settings.steps)
+    if settings.range or settings.dimensions:
+        choose_grids(settings.range, settings.dimensions)
+
+
+def choose_interpolation(chosen: Sequence[int] | None, steps: int | None) -> None:
+    """Interpolations between two chosen images, in so many steps."""
+    length = {"steps": steps} if steps else {}
+
+    def pair(s: Subject) -> ImageData:
+        return interpolation.choose_pair(s.test, *(chosen or ()))
+
+    again("interpolation", lambda s: interpolation.row(s.vae, pair(s), seed=s.seed, **length))
+    again(
+        "interpolation_ways",
+        lambda s: interpolation.both_ways(s.vae, pair(s), seed=s.seed, **length),
+    )
+    again(
+        "interpolation_film", lambda s: interpolation.frames(s.vae, pair(s), seed=s.seed, **length)
+    )
+
+
+def choose_grids(limits: Sequence[float] | None, dimensions: Sequence[int] | None) -> None:
+    """Grids over two chosen dimensions, counted from 1, and the even one over a chosen range."""
+
+    def plane(s: Subject) -> tuple[int, int]:
+        return (dimensions[0] - 1, dimensions[1] - 1) if dimensions else s.plane
+
+    def ranges(s: Subject) -> tuple[manifolds.Range, ...]:
+        return tuple(tuple(limits) if limits else s.range_of(d) for d in plane(s))
+
+    def linear(s: Subject) -> Made:
+        middle = s.codes.median(0).values
+        return manifolds.linear_grid(
+            s.vae, size=s.size, ranges=ranges(s), dimensions=plane(s), at=middle, seed=s.seed
+        )
+
+    def quantiles(s: Subject) -> Made:
+        return manifolds.quantile_grid(s.vae, size=s.size, dimensions=plane(s), seed=s.seed)
+
+    again("linearly_sampled_reconstructions", linear)
+    again("quantile_grid", quantiles)
+
+
+def again(name: str, make: Callable[[Subject], Made]) -> None:
+    """Register a picture under the same name, drawn otherwise."""
+    old = PICTURES[name]
+    gallery.picture(
+        old.file,
+        old.caption,
+        *old.needs,
+        slow=old.slow,
+        beside_autoencoder=f"{name}_beside_autoencoder" in PICTURES,
+    )(make)
+
+
+# Several runs
+
+
+def compare(
+    experiments: Sequence[Experiment], subjects: Sequence[Subject], settings: Namespace
+) -> list[Path]:
+    """Every picture of several runs in one figure, and their numbers in one table."""
+    folder = Path(settings.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = settings.only or COMPARED
+    runs = dict(zip(labels(experiments), subjects, strict=True))
+    paths = []
+    for name in (bar := tqdm(names, desc="pictures", unit="picture")):
+        bar.set_postfix_str(name)
+        paths += side_by_side(name, runs, folder)
+    numbers = {
+        label: numbers_of(experiment) for label, experiment in zip(runs, experiments, strict=True)
+    }
+    paths += trade(numbers, folder)
+    table = comparison_table(numbers)
+    print(table)
+    write_text(folder / "table.txt", table + "\n")
+    return [*paths, folder / "table.txt"]
+
+
+def labels(experiments: Sequence[Experiment]) -> list[str]:
+    """The runs' folders by name, or by path where names repeat."""
+    names = [experiment.run.folder.resolve().name for experiment in experiments]
+    paths = [str(experiment.run.folder) for experiment in experiments]
+    return names if len(set(names)) == len(names) else paths
+
+
+def side_by_side(name: str, runs: dict[str, Subject], folder: Path) -> list[Path]:
+    """A picture of all runs that it applies to, in one figure or film."""
+    picture = PICTURES[name]
+    reasons = {label: gallery.missing(picture, s) for label, s in runs.items()}
+    made = {label: picture.make(s) for label, s in runs.items() if not reasons[label]}
+    for label, reason in reasons.items():
+        if reason:
+            tqdm.write(f"{name} not drawn of {label}, as {reason}")
+    if not made:
+        return []
+    path = folder / picture.file
+    if path.suffix == ".gif":
+        frames = [frame_beside(each) for each in zip(*made.values(), strict=False)]
+        save_gif(frames, path)
+    else:
+        comparison.beside(made, columns=len(made)).savefig(path)
+    return [path]
+
+
+def numbers_of(experiment: Experiment) -> dict[str, Any]:
+    """The numbers that a run reached, evaluated now if they were not yet."""
+    if experiment.run.evaluation.exists():
+        return json.loads(experiment.run.evaluation.read_text())
+    return experiment.evaluate(experiment.load())
+
+
+def trade(numbers: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
+    """Distortion against rate of all runs that have both."""
+    points = [
+        (label, each["distortion"], each["rate"])
+        for label, each in numbers.items()
+        if each["rate"] is not None
+    ]
+    if not points:
+        return []
+    path = folder / "rate_distortion.png"
+    comparison.rate_distortion(sorted(points, key=lambda point: point[2])).savefig(path)
+    return [path]
+
+
+def comparison_table(numbers: dict[str, dict[str, Any]]) -> str:
+    """The runs' numbers, a column for each."""
+    width = max(12, *(len(label) + 2 for label in numbers))
+    lines = [" " * 30 + "".join(f"{label:>{width}}" for label in numbers)]
+    for key, name, unit in ROWS:
+        values = [each.get(key) for each in numbers.values()]
+        if any(value is not None for value in values):
+            cells = ("–" if value is None else f"{value:.2f}" for value in values)
+            lines.append(f"  {name:<28}" + "".join(f"{c:>{width}}" for c in cells) + f"  {unit}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        try:
+            main(sys.argv[1:])
+        except PictureError as error:
+            sys.exit(f"error: {error}")

@@ -1,0 +1,65 @@
+"""A real headless browser for the tests of the pages; where there is none, those are skipped."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module", name="browser")
+def headless_browser():
+    """Chromium, driven by playwright, with an empty profile."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser, path: Path, viewport=DESK, **options) -> Iterator:
+    """A page opened from disk; afterwards it must have had no error and asked for nothing."""
+    context = browser.new_context(viewport=viewport, **options)
+    page = context.new_page()
+    errors, requests = [], []
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("dialog", lambda dialog: (errors.append("a dialog"), dialog.dismiss()))
+    page.goto(path.resolve().as_uri())
+    page.evaluate("document.querySelector('.explorer').explorer.ready")
+    yield page
+    assert not errors, errors
+    others = [url for url in requests if not url.startswith("data:")]
+    assert others == [path.resolve().as_uri()]
+    context.close()
+
+
+def wait_until(page, condition: str, argument=None, seconds: float = 15) -> None:
+    """Wait for a JavaScript condition; the page's policy forbids playwright's own way."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition, argument):
+        assert time.monotonic() < deadline, f"never so: {condition}"
+        page.wait_for_timeout(20)
+
+
+def width_of_content(page) -> int:
+    """How wide the page is, to compare with the window's width."""
+    return page.evaluate("document.documentElement.scrollWidth")

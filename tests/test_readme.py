@@ -1,0 +1,31 @@
+"""The README's programs run as they stand, and with another prior in place of the first."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pyro_vae import VAE, priors
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_every_program_runs_in_the_order_of_reading(capsys):
+    names: dict = {}
+    for block in BLOCKS:
+        exec(block, names)
+    assert names["new"].shape == (16, 1, 8, 8)
+    assert "elbo=" in capsys.readouterr().out
+    VAE(names["my_prior"], names["vae"].likelihood, names["vae"].posterior).sample(3)
+
+
+@pytest.mark.parametrize(
+    "prior", ["Laplace(2)", "MixtureOfGaussians(2)", "VampPrior(2)", "NormalizingFlow(2)"]
+)
+def test_the_first_program_with_another_prior(prior):
+    program = BLOCKS[0].replace("StandardNormal(2)", prior).replace("epochs=20", "epochs=1")
+    names: dict = {}
+    exec(program, names)
+    assert isinstance(names["vae"].prior, getattr(priors, prior.split("(")[0]))
+    assert names["new"].shape == (16, 1, 8, 8)

@@ -1,0 +1,349 @@
+"""The report: what it says of a run, how it looks in a browser, and the program that writes it."""
+
+import base64
+import html
+import importlib.util
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from browser import DESK, PHONE, headless_browser, opened, width_of_content  # noqa: F401
+from conftest import small_vae
+from PIL import Image
+
+from pyro_vae import checkpoints, likelihoods, networks, posteriors, priors
+from pyro_vae.analysis import gallery, pages, report
+from pyro_vae.configuration import choose_recipe
+from pyro_vae.console import ROWS
+from pyro_vae.data import Dataset
+from pyro_vae.evaluation import evaluate
+from pyro_vae.experiments import Experiment
+from pyro_vae.runs import Run, write_json, write_text
+
+PICTURES = ["reconstruct_after_train", "training_curves", "interpolation_film"]
+CONFIGURATION = """\
+data: digits
+likelihood:
+  class_path: a.b.Normal
+  init_args:
+    scale: 0.5
+    learned: true
+latent_size: 2
+as_published: false
+"""
+HISTORY = [
+    {"epoch": 1, "learning_rate": 1e-3, "train_loss": 40.0, "validation_loss": 41.25},
+    {"epoch": 2, "learning_rate": 5e-4, "train_loss": 30.0, "validation_loss": 31.5},
+]
+
+
+@pytest.fixture(scope="module")
+def few(digits) -> Dataset:
+    return Dataset("digits", digits.train.select(slice(200)), digits.test.select(slice(60)))
+
+
+def subject(few, **slots) -> gallery.Subject:
+    torch.manual_seed(0)
+    vae = small_vae(**slots).eval()
+    with torch.no_grad():  # images that change, so that the film moves
+        for parameter in vae.parameters():
+            parameter *= 2
+    return gallery.Subject(vae, few, history=HISTORY, progress=False)
+
+
+@pytest.fixture(scope="module")
+def written(few, tmp_path_factory) -> tuple[Run, gallery.Subject]:
+    """A run folder with a hostile name, its pictures, its report and its explorer."""
+    run = Run(tmp_path_factory.mktemp("runs") / 'a <b>bold & "quoted" run\'s')
+    looked_at = subject(few)
+    write_text(run.configuration, CONFIGURATION)
+    write_json(run.evaluation, evaluate(looked_at.vae, few.test, samples=30).as_dict())
+    gallery.draw(looked_at, run.folder, PICTURES, progress=False)
+    assert report.write(looked_at, run, progress=False) == [
+        run.folder / "report.html",
+        run.folder / "explorer.html",
+    ]
+    return run, looked_at
+
+
+@pytest.fixture(scope="module")
+def text(written) -> str:
+    return (written[0].folder / "report.html").read_text()
+
+
+def plain(page: str) -> str:
+    """The words of a page."""
+    page = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_every_number_has_its_unit_and_its_meaning(written, text):
+    numbers = json.loads(written[0].evaluation.read_text())
+    words = plain(text)
+    shown = [row for row in ROWS if numbers.get(row[0]) is not None]
+    assert len(shown) >= 5
+    for key, name, unit in shown:
+        value = f"{numbers[key]:.2f}".replace("-", "−")
+        assert f"{name} {value} {unit} {report.MEANINGS[key]}" in words
+    assert numbers["verdict"] in words
+    assert {key for key, _, _ in ROWS} == report.MEANINGS.keys()
+
+
+def test_every_picture_is_within_and_says_what_to_look_for(written, text):
+    images = re.findall(r'<img[^>]*src="data:image/webp;base64,([^"]+)" alt="([^"]+)"', text)
+    assert len(images) == len(PICTURES)
+    captions = [gallery.PICTURES[name].caption for name in PICTURES]
+    for caption in captions:
+        assert html.escape(caption) in text
+        assert any(html.escape(caption) in alt for _, alt in images)
+    folder = written[0].folder
+    sizes = {Image.open(io.BytesIO(base64.b64decode(data))).size for data, _ in images}
+    assert Image.open(folder / "reconstruct_after_train.png").size in sizes
+    film = next(data for data, alt in images if alt.startswith("Interpolation film"))
+    frames = Image.open(io.BytesIO(base64.b64decode(film))).n_frames  # equal ones are merged
+    assert 1 < frames <= Image.open(folder / "interpolation_film.gif").n_frames
+    assert "prefers-reduced-motion" in text
+
+
+def test_chosen_pictures_alone_are_shown(written):
+    run, looked_at = written
+    page = report.page(looked_at, run, pictures=["reconstruct_after_train"])
+    assert gallery.PICTURES["reconstruct_after_train"].caption in page
+    assert "Interpolation film" not in page
+
+
+def test_history_configuration_and_name_are_given(text):
+    words = plain(text)
+    assert "1 1.00e-03 40.00 41.25 2 5.00e-04 30.00 31.50" in words
+    assert "likelihood Normal(scale=0.5, learned=True)" in words and "as published no" in words
+    assert "<b>bold" not in text and 'a <b>bold & "quoted" run\'s' in words
+
+
+def test_the_commands_repeat_the_run(written, text):
+    run = written[0]
+    commands = [
+        shlex.split(html.unescape(c)) for c in re.findall(r"<code>(python .*?)</code>", text)
+    ]
+    assert [command[1] for command in commands] == [
+        f"scripts/{name}.py" for name in ("train_svi", "evaluate", "analyze")
+    ]
+    given = dict(zip(commands[0][2::2], commands[0][3::2], strict=True))
+    assert given["--config"] == str(run.configuration)
+    assert choose_recipe(commands[0][2:]).data != ""  # the training program reads them
+    assert commands[1][2] == commands[2][2] == str(run.folder)
+
+
+def test_the_files_are_small_and_load_nothing(written, text):
+    explorer = (written[0].folder / "explorer.html").read_text()
+    assert len(text) < 1_000_000 and len(explorer) < 3_000_000
+    namespace = "http://www.w3.org/2000/svg"  # a name, never an address that is asked
+    assert set(re.findall(r"https?://[^\"'< ]*", text)) == {namespace}
+
+
+def test_a_bare_folder_gets_a_report(few, tmp_path):
+    looked_at = gallery.Subject(small_vae().eval(), few, progress=False)
+    words = plain(report.page(looked_at, Run(tmp_path)))
+    for sentence in ("was not evaluated", "No history", "No configuration", "evaluation.json"):
+        assert sentence in words
+
+
+# Warnings
+
+SOUND = {"verdict": "Not collapsed: fine.", "untrusted": 0.0, "samples": 100}
+
+
+def titles(looked_at, numbers=SOUND, settings=()):
+    return [title for title, _ in report.warnings(looked_at, numbers, dict(settings))]
+
+
+def with_likelihood(few, make, **options):
+    decoder = networks.ConvDecoder(2, (1, 8, 8), channels=(8,))
+    return subject(few, likelihood=make(decoder, **options))
+
+
+def test_a_sound_run_has_no_warnings(few):
+    assert titles(with_likelihood(few, likelihoods.DiscretizedLogistic)) == []
+    assert "Nothing stood out" in report._warnings([])
+
+
+def test_each_danger_is_named(few):
+    sound = with_likelihood(few, likelihoods.DiscretizedLogistic)
+    collapsed = {**SOUND, "verdict": "Collapsed: the code says 0.01 nats."}
+    assert titles(sound, collapsed) == ["Posterior collapse: collapsed"]
+    partly = {**SOUND, "verdict": "Partly collapsed: 1 of 9."}
+    assert titles(sound, partly) == ["Posterior collapse: partly collapsed"]
+    (found,) = report.warnings(sound, {**SOUND, "untrusted": 0.25}, {})
+    assert found[0] == "Over-confident weights" and "25.0%" in found[1] and "100" in found[1]
+    assert titles(sound, {}) == ["Not evaluated"]
+    assert titles(sound, settings={"validation": 0}) == ["The test images chose the weights"]
+    assert titles(sound, settings={"validation": 10}) == []
+
+
+def test_a_likelihood_off_its_support_is_named(few):
+    grey = with_likelihood(few, likelihoods.Bernoulli, grey_levels=True)
+    assert titles(grey) == ["A likelihood off its support"]
+    assert titles(with_likelihood(few, likelihoods.Bernoulli)) == []
+    assert titles(with_likelihood(few, likelihoods.Normal)) == ["A density on discrete levels"]
+    noisy = few.map(lambda part: part.with_pixels("dequantised"))
+    assert titles(with_likelihood(noisy, likelihoods.Normal)) == []
+
+
+def test_a_plain_autoencoder_has_no_elbo(few):
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8,))
+    plain_one = subject(few, prior=priors.Flat(2), posterior=posteriors.Delta(encoder, 2))
+    assert titles(plain_one)[0] == "No ELBO"
+
+
+# In the browser
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"]
+)
+def test_the_report_opens_from_disk(browser, written, viewport, scheme):
+    path = written[0].folder / "report.html"
+    with opened(browser, path, viewport, color_scheme=scheme) as page:
+        widths = page.locator("img").evaluate_all(
+            "all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth)))"
+        )
+        assert len(widths) == len(PICTURES) and min(widths) > 0
+        assert width_of_content(page) == viewport["width"]
+        assert page.locator("h1").count() == 1
+        targets = page.locator("nav a").evaluate_all("all => all.map(a => a.hash)")
+        assert all(page.locator(target).count() == 1 for target in targets)
+        canvas = "document.querySelector('.decoded').toDataURL()"
+        before = page.evaluate(canvas)
+        page.locator(".map").focus()
+        page.keyboard.press("Shift+ArrowRight")
+        page.wait_for_timeout(700)
+        assert page.evaluate(canvas) != before
+
+
+def colours(css: str) -> dict[str, tuple[float, ...]]:
+    pairs = re.findall(r"--([\w-]+): #(\w{6})", css)
+    return {name: tuple(int(h[i : i + 2], 16) / 255 for i in (0, 2, 4)) for name, h in pairs}
+
+
+def contrast(a, b) -> float:
+    """WCAG 2's ratio of two colours."""
+
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_stands_out_in_light_and_dark():
+    light, dark = map(colours, pages.read("page.css").split("prefers-color-scheme: dark"))
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    for look in (light, dark):
+        for ink in ("ink", "quiet", "accent"):
+            assert contrast(look[ink], look["paper"]) > 4.5
+            assert contrast(look[ink], look["panel"]) > 4.5
+        assert contrast(look["on-accent"], look["accent"]) > 4.5
+        assert contrast(look["warning"], look["warning-panel"]) > 4.5
+
+
+# The program
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    """Two trained runs, of different dimensions."""
+    folders = []
+    torch.set_num_threads(1)
+    for name, beta in (("first", 1), ("second", 3)):
+        folder = tmp_path_factory.mktemp("trained") / name
+        settings = f"--data digits --epochs 1 --limit 200 --beta {beta} --device cpu --out {folder}"
+        experiment = Experiment.start(settings.split())
+        experiment.fit(experiment.build())
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture
+def analyze(monkeypatch):
+    """The program's `main`; what it registers is forgotten afterwards."""
+    path = Path(__file__).parent.parent / "scripts" / "analyze.py"
+    spec = importlib.util.spec_from_file_location("analyze", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    before = dict(gallery.PICTURES)
+    yield lambda *arguments: module.main([str(argument) for argument in arguments])
+    gallery.PICTURES.clear()
+    gallery.PICTURES.update(before)
+
+
+def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, capsys):
+    folder = runs[0]
+    analyze(folder, "--only", "interpolation", "--pair", 3, 8, "--steps", 7)
+    said = capsys.readouterr().out
+    assert [Path(line).name for line in said.split()] == [
+        "interpolation.png",
+        "report.html",
+        "explorer.html",
+    ]
+    assert gallery.PICTURES["interpolation"].caption in (folder / "report.html").read_text()
+    vae = checkpoints.load(Run(folder).best)
+    looked_at = gallery.Subject(vae, Experiment.open(folder).dataset, progress=False)
+    figure = gallery.PICTURES["interpolation"].make(looked_at)
+    names = looked_at.test.class_names
+    labels = looked_at.test.labels
+    assert len(figure.axes) == 7
+    expected = f"From {names[labels[3]]} to {names[labels[8]]}: 7 steps"
+    assert figure.get_suptitle().startswith(expected)
+
+
+def test_ranges_and_dimensions_are_options(analyze, runs):
+    analyze(
+        runs[0], "--only", "linearly_sampled_reconstructions", "--range", -5, 4,
+        "--dimensions", 2, 1,
+    )  # fmt: skip
+    vae = checkpoints.load(Run(runs[0]).best)
+    looked_at = gallery.Subject(vae, Experiment.open(runs[0]).dataset, progress=False)
+    ax = gallery.PICTURES["linearly_sampled_reconstructions"].make(looked_at).axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z₂", "z₁")
+    assert ax.get_xlim()[0] == pytest.approx(-5 - 9 / 38)
+    page = (runs[0] / "explorer.html").read_text()
+    assert '"names":["z₂","z₁"]' in page
+
+
+def test_several_runs_are_compared(analyze, runs, tmp_path, capsys):
+    out = tmp_path / "compared"
+    analyze(*runs, "--only", "reconstruct_after_train", "interpolation_film", "--out", out)
+    said = capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {
+        "reconstruct_after_train.png",
+        "interpolation_film.gif",
+        "rate_distortion.png",
+        "table.txt",
+    }
+    with Image.open(out / "reconstruct_after_train.png") as picture:
+        assert picture.width == 2 * 1050
+    head, *lines = (out / "table.txt").read_text().rstrip().split("\n")
+    assert head.split() == ["first", "second"]
+    elbo = next(line for line in lines if line.strip().startswith("ELBO"))
+    numbers = [json.loads(Run(run).evaluation.read_text())["elbo"] for run in runs]
+    assert elbo.split()[1:3] == [f"{number:.2f}" for number in numbers]
+    assert elbo in said and numbers[0] != numbers[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--only", "interpolaton"], "'interpolation'"),
+        (["--dimensions", 1, 9], "from 1 to 2"),
+        (["--pair", 0, 100000], "--pair takes"),
+        (["--steps", 1], "2 or more"),
+        (["--range", 2, 1], "--range"),
+    ],
+)
+def test_options_that_do_not_fit_are_answered_in_words(analyze, runs, options, words):
+    with pytest.raises(ValueError, match=words):
+        analyze(runs[0], *options)

@@ -1,0 +1,157 @@
+"""The programs, run as a user runs them: one epoch on real digits, and what users do wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+SYSTEM_1_PICTURES = {
+    "real_test_images_before_train.png",
+    "reconstruct_before_train.png",
+    "real_test_images_after_train.png",
+    "reconstruct_after_train.png",
+    "embedding_visualize.png",
+    "image_grid_on_embeddings.png",
+    "linearly_sampled_reconstructions.png",
+    "normally_sampled_reconstructions.png",
+    "latent_distribution.png",
+    "training_progress",
+    "model_weights",
+}
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+
+
+def run(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(script, *arguments), cwd=folder, capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a run, of the VAE and of the autoencoder beside it."""
+    folder = tmp_path_factory.mktemp("user")
+    settings = ("--data", "digits", "--epochs", 1, "--with-autoencoder", "--device", "cpu")
+    done = run(folder, "train_svi.py", *settings, "--out", "runs/first")
+    assert done.returncode == 0, done.stderr
+    (folder / "output").write_text(done.stdout)
+    return folder
+
+
+def test_training_leaves_pictures_weights_numbers_and_says_where(trained):
+    folder = trained / "runs" / "first"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= SYSTEM_1_PICTURES
+    assert names >= {"config.yaml", "history.json", "evaluation.json", "autoencoder"}
+    assert (folder / "training_progress" / "epoch_001.png").exists()
+    assert torch.load(folder / "model_weights" / "best_vae.pt", weights_only=True)["weights"]
+    for path in folder.glob("*.png"):
+        assert len(Image.open(path).convert("RGB").getcolors(10**6) or [0, 0, 0]) > 2, path.name
+    output = (trained / "output").read_text()
+    assert "runs/first" in output and "nats per image" in output and "ELBO" in output
+    (record,) = json.loads((folder / "history.json").read_text())
+    assert record["epoch"] == 1 and record["seconds"] > 0
+
+
+def test_evaluation_prints_what_training_reached(trained):
+    done = run(trained, "evaluate.py", "runs/first", "--json")
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads(done.stdout)
+    assert numbers["elbo"] == pytest.approx(-numbers["distortion"] - numbers["rate"])
+    reached = 500 / 64 * (numbers["distortion"] + 2.048 * numbers["rate"])
+    assert numbers["published_loss"] == pytest.approx(reached, rel=1e-5)
+    table = run(trained, "evaluate.py", "runs/first", "--samples", 50, "--images", 20).stdout
+    assert "20 test images" in table and "50 samples an image" in table
+    alone = json.loads(run(trained, "evaluate.py", "runs/first/autoencoder", "--json").stdout)
+    assert alone["elbo"] is None and alone["rate"] is None and alone["distortion"] > 0
+
+
+def test_pictures_are_drawn_again_by_name(trained):
+    target = trained / "runs" / "first" / "latent_distribution.png"
+    target.unlink()
+    done = run(trained, "analyze.py", "runs/first", "--only", "latent_distribution")
+    assert done.returncode == 0, done.stderr
+    assert target.exists() and "latent_distribution.png" in done.stdout
+
+
+def test_a_finished_run_goes_on_with_more_epochs(trained):
+    done = run(trained, "train_svi.py", "--resume", "--out", "runs/first", "--epochs", 2)
+    assert done.returncode == 0, done.stderr
+    history = json.loads((trained / "runs" / "first" / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2]
+
+
+def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
+    settings = ("--data", "digits", "--epochs", 3000, "--batch-size", 20, "--device", "cpu")
+    training = subprocess.Popen(
+        command("train_svi.py", *settings, "--out", "stopped"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path / "stopped"
+    deadline = time.monotonic() + 120
+    while not (folder / "training_progress" / "epoch_002.png").exists():
+        assert time.monotonic() < deadline and training.poll() is None
+        time.sleep(0.1)
+    training.send_signal(signal.SIGINT)
+    _, error = training.communicate(timeout=60)
+    assert training.returncode == 1 and "Traceback" not in error
+    assert "--resume --out stopped" in error
+    assert run(tmp_path, "evaluate.py", "stopped").returncode == 0
+    epochs = len(json.loads((folder / "history.json").read_text()))
+    assert epochs >= 1 and not list(folder.rglob("*.partial"))
+    done = run(tmp_path, "train_svi.py", "--resume", "--out", "stopped", "--epochs", epochs + 1)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((folder / "history.json").read_text())) == epochs + 1
+
+
+def test_a_folder_of_your_own_images(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for name in ("cats", "dogs"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(12):
+            levels = torch.randint(0, 256, (20, 14, 3), generator=generator).to(torch.uint8)
+            Image.fromarray(levels.numpy()).save(tmp_path / "mine" / name / f"{i}.png")
+    done = run(tmp_path, "train_svi.py", "--data", "mine", "--epochs", 1, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "normally_sampled_reconstructions.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("train_svi.py", ["--recipe", "fashon_conv"], "Did you mean fashion_conv"),
+        ("train_svi.py", ["--data", "fashion-mnst"], "fashion-mnist"),
+        ("train_svi.py", ["--data", "digits", "--device", "warp"], "warp"),
+        ("train_svi.py", ["--data", "digits", "--lr", "1e9", "--epochs", "1"], "learning rate"),
+        ("train_svi.py", ["--data", "digits", "--likelihood.grey_levels", "false"], "binary"),
+        ("train_svi.py", ["--resume"], "holds no run"),
+        ("train_svi.py", ["--epoch", "3"], "--epochs"),
+        ("evaluate.py", ["nowhere"], "nowhere holds no run"),
+        ("analyze.py", ["nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_mistakes_are_answered_in_words_without_a_traceback(tmp_path, script, arguments, words):
+    done = run(tmp_path, script, *arguments)
+    assert done.returncode != 0
+    assert words in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("script", ["train_svi.py", "evaluate.py", "analyze.py"])
+def test_help_is_given(tmp_path, script):
+    done = run(tmp_path, script, "--help")
+    assert done.returncode == 0 and "usage:" in done.stdout
