@@ -27,11 +27,16 @@ ROWS = (
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """End the program with a sentence, not a traceback, where the cause is known."""
+def plain_errors(*more: type[Exception]) -> Iterator[None]:
+    """End the program with a sentence, not a traceback, where the cause is known.
+
+    Args:
+        more: errors that the program knows besides this library's.
+    """
     try:
         yield
     except (
+        *more,
         CheckpointError,
         ConfigurationError,
         DataError,

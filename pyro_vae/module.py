@@ -38,8 +38,13 @@ def describe(value: Any, seen: dict[int, int] | None = None) -> Any:
         return [describe(item, seen) for item in value]
     if isinstance(value, dict):
         return {"items": {key: describe(item, seen) for key, item in value.items()}}
-    if value is None or isinstance(value, bool | int | float | str | Tensor):
-        return value.detach().cpu() if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if value is None or isinstance(value, bool):
+        return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # Of a subclass too, which a checkpoint could not hold.
     if id(value) in seen:
         return {"same": seen[id(value)]}
     if not isinstance(value, Module) or not type(value).__module__.startswith(f"{PACKAGE}."):

@@ -104,7 +104,7 @@ def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
         PictureError: no picture is called so.
         ConfigurationError: another option does not fit.
     """
-    gallery._chosen(subjects[0], settings.only)
+    gallery.chosen(subjects[0], settings.only)
     smallest, fewest = min(s.vae.latent_size for s in subjects), min(len(s.test) for s in subjects)
     if settings.dimensions and not valid_plane(settings.dimensions, smallest):
         raise ConfigurationError(
@@ -282,8 +282,5 @@ def comparison_table(numbers: dict[str, dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        try:
-            main(sys.argv[1:])
-        except PictureError as error:
-            sys.exit(f"error: {error}")
+    with plain_errors(PictureError):
+        main(sys.argv[1:])

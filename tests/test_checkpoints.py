@@ -9,6 +9,7 @@ from conftest import small_vae
 
 from pyro_vae import VAE, checkpoints, likelihoods, networks, posteriors, priors
 from pyro_vae.checkpoints import CheckpointError
+from pyro_vae.configuration import parse
 from pyro_vae.module import Module, build, describe
 
 
@@ -25,6 +26,13 @@ def test_a_model_comes_back_with_its_weights_and_settings(tmp_path):
     assert torch.equal(vae.encode(x).variance, other.encode(x).variance)
     assert other.likelihood.scale == vae.likelihood.scale
     assert other.likelihood.sigmoid is False
+
+
+def test_a_model_of_the_command_line_comes_back(tmp_path):
+    """Its numbers are of the parser's own types, which a checkpoint must not name."""
+    vae = parse(["--latent-size", "5"]).recipe.build((1, 8, 8))
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    assert checkpoints.load(tmp_path / "vae.pt").latent_size == 5
 
 
 def test_what_was_shared_is_shared_again():

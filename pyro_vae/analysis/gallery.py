@@ -214,7 +214,7 @@ def draw(
     Raises:
         PictureError: no picture is called so; names the nearest.
     """
-    names = _chosen(subject, only)
+    names = chosen(subject, only)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -237,7 +237,12 @@ def missing(picture: Picture, subject: Subject) -> str | None:
     return next((reason for holds, reason in reasons if not holds(subject)), None)
 
 
-def _chosen(subject: Subject, only: Sequence[str] | None) -> list[str]:
+def chosen(subject: Subject, only: Sequence[str] | None) -> list[str]:
+    """The names of the pictures to draw: `only`, or those that are drawn of every such subject.
+
+    Raises:
+        PictureError: no picture is called so; names the nearest.
+    """
     if only is None:
         return [name for name, p in PICTURES.items() if subject.size > 2 or not p.slow]
     for name in only:
