@@ -21,7 +21,7 @@ from pyro_vae.memory import keep_freed_memory
 from pyro_vae.training import Record
 from pyro_vae.vae import VAE
 
-SHOWN = slice(0, 10)
+SHOWN, FOLLOWED = slice(0, 25), slice(0, 8)
 
 
 def main(arguments: list[str]) -> None:
@@ -59,7 +59,7 @@ def train(experiment: Experiment) -> VAE:
     if not experiment.configuration.settings.resume:
         save(reconstructions.originals(test), folder / "real_test_images_before_train.png")
         save(reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png")
-    experiment.fit(vae, callbacks=[Progress(test, folder / "training_progress")])
+    experiment.fit(vae, callbacks=[Progress(test.select(FOLLOWED), folder / "training_progress")])
     return vae
 
 
