@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyro
+import torch
+from torch import Tensor
 
 from pyro_vae import checkpoints
 from pyro_vae.configuration import PASSING, Configuration, ConfigurationError, parse, read
@@ -130,6 +132,21 @@ class Experiment:
     def history(self) -> list[Record]:
         """The records of all finished epochs."""
         return json.loads(self.run.history.read_text())
+
+    def keep_codes(self, epoch: int, codes: Tensor) -> None:
+        """Keep the codes (N, D) of the first N test images after an epoch."""
+        self.run.progress.mkdir(parents=True, exist_ok=True)
+        torch.save(codes, self._codes(epoch))
+
+    def stages(self) -> list[tuple[int, Tensor]]:
+        """(epoch, codes) of all finished epochs whose codes were kept."""
+        kept = ((epoch, self._codes(epoch)) for epoch in range(1, len(self.history()) + 1))
+        return [
+            (epoch, torch.load(path, weights_only=True)) for epoch, path in kept if path.exists()
+        ]
+
+    def _codes(self, epoch: int) -> Path:
+        return self.run.progress / f"codes_{epoch:03d}.pt"
 
     def numbers(self, found: Evaluation) -> dict[str, Any]:
         """An evaluation's numbers, with the loss on the source's scale."""

@@ -42,6 +42,11 @@ class Run:
         """The numbers reached on the test images."""
         return self.folder / "evaluation.json"
 
+    @property
+    def progress(self) -> Path:
+        """What was kept after every epoch: pictures, and codes of the first test images."""
+        return self.folder / "training_progress"
+
     def exists(self) -> bool:
         """Whether there is a training to resume or to look at."""
         return self.last.exists()

@@ -92,6 +92,7 @@ def subject(experiment: Experiment, seed: int) -> Subject:
         experiment.load(),
         experiment.dataset,
         history=experiment.history(),
+        stages=experiment.stages(),
         autoencoder=Experiment.open(beside).load() if beside.exists() else None,
         seed=seed,
     )

@@ -14,14 +14,15 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis import gallery, reconstructions, report
+from pyro_vae.analysis.embeddings import embed
 from pyro_vae.console import plain_errors, table
-from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.training import Record
 from pyro_vae.vae import VAE
 
-SHOWN, FOLLOWED = slice(0, 25), slice(0, 8)
+# Test images: shown before training, reconstructed after every epoch, plotted by their codes.
+SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
 
 
 def main(arguments: list[str]) -> None:
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> None:
         vae,
         experiment.dataset,
         history=experiment.history(),
+        stages=experiment.stages(),
         autoencoder=autoencoder,
         seed=experiment.configuration.settings.seed,
     )
@@ -59,20 +61,23 @@ def train(experiment: Experiment) -> VAE:
     if not experiment.configuration.settings.resume:
         save(reconstructions.originals(test), folder / "real_test_images_before_train.png")
         save(reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png")
-    experiment.fit(vae, callbacks=[Progress(test.select(FOLLOWED), folder / "training_progress")])
+    experiment.fit(vae, callbacks=[Progress(experiment)])
     return vae
 
 
 class Progress:
-    """Draws the reconstructions of the same test images after every epoch."""
+    """After every epoch: how the same test images are reconstructed, and where their codes lie."""
 
-    def __init__(self, images: ImageData, folder: Path) -> None:
-        self.images, self.folder = images, folder
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
 
     def __call__(self, vae: VAE, record: Record) -> None:
-        epoch = int(record["epoch"])
-        figure = reconstructions.side_by_side(vae, self.images, title=f"After epoch {epoch}")
-        save(figure, self.folder / f"epoch_{epoch:03d}.png")
+        epoch, test = int(record["epoch"]), self.experiment.dataset.test
+        figure = reconstructions.side_by_side(
+            vae, test.select(FOLLOWED), title=f"After epoch {epoch}"
+        )
+        save(figure, self.experiment.run.progress / f"epoch_{epoch:03d}.png")
+        self.experiment.keep_codes(epoch, embed(vae, test.select(PLOTTED)))
 
 
 def beside(experiment: Experiment, arguments: list[str]) -> Experiment:

@@ -24,6 +24,7 @@ SYSTEM_1_PICTURES = {
     "normally_sampled_reconstructions.png",
     "latent_distribution.png",
     "training_progress",
+    "latent_progress.png",
     "model_weights",
 }
 

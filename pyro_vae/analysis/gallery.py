@@ -50,7 +50,7 @@ class Subject:
         dataset: images as the model expects them, padded and sized.
         history: the records of its training.
         autoencoder: a plain autoencoder of the same shape, if there is one.
-        stages: (epoch, codes of the test images), if some were kept.
+        stages: (epoch, codes of the first test images after it), if some were kept.
         seed: of all randomness.
         progress: show a bar within pictures that take long.
     """
@@ -72,6 +72,11 @@ class Subject:
     def few(self) -> ImageData:
         """25 test images, always the same."""
         return self.test.select(slice(25))
+
+    @property
+    def followed(self) -> ImageData:
+        """The test images whose codes were kept."""
+        return self.test.select(slice(len(self.stages[0][1])))
 
     @cached_property
     def codes(self) -> Tensor:
@@ -511,9 +516,9 @@ def tsne(s: Subject) -> Made:
     "stages",
 )
 def latent_progress(s: Subject) -> Made:
-    return progress.row(s.stages, s.test, seed=s.seed)
+    return progress.row(s.stages, s.followed, seed=s.seed)
 
 
 @picture("latent_progress_film.gif", "The same, epoch by epoch.", "stages")
 def latent_progress_film(s: Subject) -> Made:
-    return progress.frames(s.stages, s.test, seed=s.seed)
+    return progress.frames(s.stages, s.followed, seed=s.seed)
