@@ -46,6 +46,8 @@ def plain_errors(*more: type[Exception]) -> Iterator[None]:
         TrainingError,
     ) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
 
 
 def table(numbers: dict[str, Any]) -> str:
