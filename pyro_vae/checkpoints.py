@@ -4,7 +4,6 @@ A checkpoint holds plain values and tensors only, is loaded with `weights_only=T
 the `VAE` from this library's classes without the script that trained it.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from pyro_vae.module import ForeignError, build, describe
+from pyro_vae.runs import whole_file
 from pyro_vae.vae import VAE
 
 
@@ -30,7 +30,8 @@ def save(vae: VAE, path: str | Path, **extra: Any) -> None:
     order = ("posterior", "prior", "likelihood")
     slots = {slot: describe(getattr(vae, slot), seen) for slot in order}
     weights = {name: value.detach().cpu() for name, value in vae.state_dict().items()}
-    write(Path(path), {"slots": slots, "weights": weights, **extra})
+    with whole_file(Path(path)) as partial:
+        torch.save({"slots": slots, "weights": weights, **extra}, partial)
 
 
 def load(
@@ -73,17 +74,6 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(contents, dict) or not {"slots", "weights"} <= contents.keys():
         raise CheckpointError(f"{path} is a file of torch, but no checkpoint of pyro_vae.")
     return contents
-
-
-def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write a file that is never seen half-written: under another name first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(contents, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _part(slot: str, description: Any, made: list, given: dict[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +54,22 @@ class Run:
         return self.last.exists()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is never seen half-written."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that is never seen half-written: it gets its name at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is never seen half-written."""
+    with whole_file(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, value: Any) -> None:

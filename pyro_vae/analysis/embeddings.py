@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pyro_vae import objectives
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import evaluating, has_elbo, seeded, terms
+from pyro_vae.evaluation import ACTIVE_VARIANCE, has_elbo, terms
+from pyro_vae.modes import evaluating, seeded
 from pyro_vae.vae import VAE, centre
 
 BATCH_SIZE = 500
-ACTIVE_VARIANCE = 0.01
 
 
 @torch.no_grad()
