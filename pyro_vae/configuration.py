@@ -82,6 +82,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "batch_size": Option(PositiveInt, "images per step"),
         "learning_rate": Option(PositiveFloat, "Adam's, at its highest", ("--lr",)),
         "schedule": Option(Callable[[], Schedule], "of the learning rate", base=Schedule),
+        "keep": Option(
+            Literal["best", "last"], "the weights of the best epoch by validation, or of the last"
+        ),
     },
 }
 SETTINGS = {name: option for group in OPTIONS.values() for name, option in group.items()}
@@ -207,6 +210,9 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
     group.add_argument("--config", action="config", help="settings from a run's config.yaml")
     group.add_argument("--out", help="the run folder (default: runs/RECIPE, the next free one)")
     group.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    group.add_argument(
+        "--start-from", type=str | None, help="train on from the weights of this run folder"
+    )
     group.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     group.add_argument("--seed", type=int, default=0, help="of weights, order and draws")
     groups = {title: result.add_argument_group(title) for title in OPTIONS}

@@ -78,20 +78,24 @@ class Experiment:
         return train.select(limit), validation
 
     def build(self) -> VAE:
-        """The untrained model; its weights follow the seed.
+        """The model before this training: its weights follow the seed, or an earlier run.
 
         Raises:
-            ConfigurationError: a part refuses its settings.
+            ConfigurationError: a part refuses its settings, or the earlier run's weights.
         """
-        pyro.set_rng_seed(self.configuration.settings.seed)
+        settings = self.configuration.settings
+        pyro.set_rng_seed(settings.seed)
         try:
-            return self.recipe.build(self.dataset.image_shape)
+            vae = self.recipe.build(self.dataset.image_shape)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"The model cannot be built: {error}") from error
+        if settings.start_from is not None:
+            start_from(vae, Run(Path(settings.start_from)))
+        return vae
 
     def load(self) -> VAE:
-        """The trained model with its best weights, on the CPU, in evaluation mode."""
-        return checkpoints.load(self.run.best)
+        """The trained model, on the CPU, in evaluation mode."""
+        return checkpoints.load(self.run.weights)
 
     def fit(self, vae: VAE, callbacks: Sequence[Callable[[VAE, Record], None]] = ()) -> None:
         """Train a model as the recipe says; the run folder is complete after every epoch."""
@@ -109,6 +113,7 @@ class Experiment:
             batch_size=self.recipe.batch_size,
             learning_rate=self.recipe.learning_rate,
             schedule=self.recipe.schedule(),
+            keep=self.recipe.keep,
             device=self.configuration.settings.device,
             folder=self.run.folder,
             resume=self.configuration.settings.resume,
@@ -166,6 +171,21 @@ class Experiment:
         return lambda distortion, rate: self.recipe.published_loss(
             distortion, rate, channels * height * width
         )
+
+
+def start_from(vae: VAE, earlier: Run) -> None:
+    """Give a model the weights of an earlier run.
+
+    Raises:
+        ConfigurationError: the folder holds no run, or one of another model.
+    """
+    _require(earlier)
+    try:
+        vae.load_state_dict(checkpoints.read(earlier.weights)["weights"])
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"The model of {earlier.folder} is another one, which this cannot start from: {error}"
+        ) from None
 
 
 def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:

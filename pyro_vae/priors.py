@@ -153,6 +153,7 @@ class VampPrior(Prior):
         super().__init__()
         self.latent_size, self.components = latent_size, components
         self.register_buffer("logits", torch.zeros(components), persistent=False)
+        self.register_buffer("started", torch.tensor(False))
         self.register_parameter("pseudo_inputs", None)
 
     def join(self, vae: VAE) -> None:
@@ -166,7 +167,13 @@ class VampPrior(Prior):
 
     @torch.no_grad()
     def start_from(self, images: Tensor) -> None:
-        """Start at images drawn at random, each at most once while there are enough."""
+        """Start at images drawn at random, each at most once while there are enough.
+
+        Pseudo-inputs that were started stay where their training led them.
+        """
+        if self.started:
+            return
+        self.started.fill_(True)
         rounds = math.ceil(self.components / len(images))
         order = torch.cat([torch.randperm(len(images)) for _ in range(rounds)])
         self.pseudo_inputs.copy_(images[order[: self.components].to(images.device)])

@@ -20,8 +20,8 @@ class Run:
     folder: Path
 
     @property
-    def best(self) -> Path:
-        """The weights with the lowest validation loss, as a checkpoint."""
+    def weights(self) -> Path:
+        """The trained model: those of its best epoch by validation loss, or else of the last."""
         return self.folder / "model_weights" / "best_vae.pt"
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
 Record = dict[str, float]
-
+Keep = Literal["best", "last"]
 
 DIVERGED = (
     "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
@@ -49,6 +49,7 @@ def fit(
     batch_size: int = 64,
     learning_rate: float = 1e-3,
     schedule: Schedule | None = None,
+    keep: Keep = "best",
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -56,7 +57,9 @@ def fit(
     published_loss: Callable[[float, float], float] | None = None,
     progress: bool = True,
 ) -> list[Record]:
-    """Train a model with Adam; afterwards it holds its best weights, in evaluation mode.
+    """Train a model with Adam; afterwards it holds the weights to keep, in evaluation mode.
+
+    A trained model is trained on from its weights: with another objective, say.
 
     Args:
         vae: the model; moved to the device and changed in place.
@@ -70,6 +73,7 @@ def fit(
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
         schedule: of the learning rate; `OneCycle()` unless given.
+        keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
         device: CUDA, else MPS, else the CPU, unless given.
         folder: where checkpoints and the history are kept after every epoch; none if not given.
         resume: go on after the last finished epoch in `folder`, exactly as if never stopped.
@@ -97,7 +101,7 @@ def fit(
     optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
     schedule = schedule or OneCycle()
     schedule.start(optimizer, learning_rate)
-    state = State(vae, optimizer, schedule, folder and Run(Path(folder)))
+    state = State(vae, optimizer, schedule, folder and Run(Path(folder)), keep)
     if resume:
         state.load()
     else:
@@ -129,7 +133,7 @@ def fit(
         for callback in callbacks:
             callback(vae, record)
         state.save()
-    state.restore_best()
+    state.restore_kept()
     return state.history
 
 
@@ -284,9 +288,10 @@ class State:
     optimizer: Optimizer
     schedule: Schedule
     run: Run | None
+    keep: Keep = "best"
     history: list[Record] = field(default_factory=list)
     best_loss: float = math.inf
-    best_weights: dict[str, Tensor] | None = None
+    kept_weights: dict[str, Tensor] | None = None
     finished: bool = False
 
     @property
@@ -295,22 +300,22 @@ class State:
         return len(self.history)
 
     def add(self, record: Record) -> None:
-        """Take in a finished epoch: the schedule, the history, the best weights so far."""
+        """Take in a finished epoch: the schedule, the history, the weights to keep so far."""
         loss = record.get("validation_loss", record["train_loss"])
         self.history.append(record)
         self.finished = not self.schedule.after_epoch(loss)
-        if loss < self.best_loss:
+        if self.keep == "last" or loss < self.best_loss:
             self.best_loss = loss
-            self.best_weights = {k: v.clone() for k, v in self.vae.state_dict().items()}
+            self.kept_weights = {k: v.clone() for k, v in self.vae.state_dict().items()}
             if self.run:
-                checkpoints.save(self.vae, self.run.best, epoch=self.epoch)
+                checkpoints.save(self.vae, self.run.weights, epoch=self.epoch)
 
     def save(self) -> None:
         """Write the run folder's state, if there is one."""
         if self.run is None:
             return
         if self.epoch == 0:
-            checkpoints.save(self.vae, self.run.best, epoch=0)
+            checkpoints.save(self.vae, self.run.weights, epoch=0)
         checkpoints.save(
             self.vae,
             self.run.last,
@@ -333,13 +338,13 @@ class State:
         self.schedule.load_state_dict(saved["schedule"])
         self.history, self.best_loss = saved["history"], saved["best_loss"]
         self.finished = saved["finished"]
-        self.best_weights = checkpoints.read(self.run.best)["weights"]
+        self.kept_weights = checkpoints.read(self.run.weights)["weights"]
         _set_random_state(saved["random"], self.vae.device)
 
-    def restore_best(self) -> None:
-        """Give the model its best weights, in evaluation mode."""
-        if self.best_weights is not None:
-            self.vae.load_state_dict(self.best_weights)
+    def restore_kept(self) -> None:
+        """Give the model the weights to keep, in evaluation mode."""
+        if self.kept_weights is not None:
+            self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
 
 

@@ -4,7 +4,7 @@
     python scripts/train_svi.py --data path/to/my/images  # your own images
     python scripts/train_svi.py --resume                  # go on after Ctrl-C
 
-Writes a run folder: a report to open, the pictures, the best weights, the history and numbers.
+Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
 """
 
 import sys
@@ -55,7 +55,8 @@ def train(experiment: Experiment) -> VAE:
     recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
     print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
     if recipe.validation == 0:
-        print("As the source does, the test images choose the weights and then judge them.")
+        role = "choose the weights" if recipe.keep == "best" else "are looked at after every epoch"
+        print(f"No validation images are held out: the test images {role} and then judge them.")
     vae = experiment.build()
     folder = experiment.run.folder
     if not experiment.configuration.settings.resume:
@@ -84,8 +85,8 @@ def beside(experiment: Experiment, arguments: list[str]) -> Experiment:
     """The plain autoencoder of the same shape, in a folder within the run's."""
     folder = experiment.run.folder / "autoencoder"
     going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * folder.exists()
-    plain = ["--autoencoder", "--prior", "Flat", "--posterior", "Delta", "--out", str(folder)]
-    return Experiment.start([*going_on, *plain])
+    plain = ["--autoencoder", "--prior", "Flat", "--posterior", "Delta", "--start-from", "null"]
+    return Experiment.start([*going_on, *plain, "--out", str(folder)])
 
 
 def stopped(experiment: Experiment) -> str:
@@ -116,7 +117,7 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
         f"  report            {folder / report.REPORT}   (open it in a browser)\n"
         f"  latent explorer   {folder / report.EXPLORER}\n"
         f"  pictures          {folder}/*.png\n"
-        f"  best weights      {experiment.run.best}\n"
+        f"  trained model     {experiment.run.weights}\n"
         f"  history           {experiment.run.history}\n"
         f"  configuration     {experiment.run.configuration}\n"
         f"  numbers           {experiment.run.evaluation}"

@@ -237,6 +237,10 @@ def test_a_vamp_prior_starts_from_images_and_stays_in_their_range():
     assert vae.prior.pseudo_inputs is optimized
     rows = [int((images == u).flatten(1).all(1).nonzero()) for u in vae.prior.pseudo_inputs]
     assert len(set(rows)) == 7 and rows != list(range(7))
+    kept = optimized.detach().clone()
+    vae.prior.start_from(images[:3])
+    assert torch.equal(optimized, kept)  # A second training goes on from where the first led.
+    vae = small_vae(prior=priors.VampPrior(2, 7))
     vae.prior.start_from(images[:3])
     assert len({tuple(u.flatten().tolist()) for u in vae.prior.pseudo_inputs}) == 3
     with torch.no_grad():

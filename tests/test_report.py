@@ -290,7 +290,7 @@ def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, caps
         "explorer.html",
     ]
     assert gallery.PICTURES["interpolation"].caption in (folder / "report.html").read_text()
-    vae = checkpoints.load(Run(folder).best)
+    vae = checkpoints.load(Run(folder).weights)
     looked_at = gallery.Subject(vae, Experiment.open(folder).dataset, progress=False)
     figure = gallery.PICTURES["interpolation"].make(looked_at)
     names = looked_at.test.class_names
@@ -305,7 +305,7 @@ def test_ranges_and_dimensions_are_options(analyze, runs):
         runs[0], "--only", "linearly_sampled_reconstructions", "--range", -5, 4,
         "--dimensions", 2, 1,
     )  # fmt: skip
-    vae = checkpoints.load(Run(runs[0]).best)
+    vae = checkpoints.load(Run(runs[0]).weights)
     looked_at = gallery.Subject(vae, Experiment.open(runs[0]).dataset, progress=False)
     ax = gallery.PICTURES["linearly_sampled_reconstructions"].make(looked_at).axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("z₂", "z₁")

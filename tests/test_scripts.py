@@ -94,6 +94,21 @@ def test_a_finished_run_goes_on_with_more_epochs(trained):
     assert [record["epoch"] for record in history] == [1, 2]
 
 
+def test_a_run_starts_from_the_weights_of_another(trained):
+    more = ("--data", "digits", "--epochs", 1, "--start-from", "runs/first", "--with-autoencoder")
+    done = run(trained, "train_svi.py", *more, "--lr", 1e-6, "--out", "runs/second")
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        json.loads((trained / "runs" / name / "history.json").read_text())
+        for name in ("first", "second")
+    )
+    assert second[0]["validation_elbo"] == pytest.approx(first[0]["validation_elbo"], rel=0.01)
+    other = ("--data", "digits", "--latent-size", 3, "--start-from", "runs/first")
+    refused = run(trained, "train_svi.py", *other)
+    assert refused.returncode == 1 and "another one" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
     settings = ("--data", "digits", "--epochs", 3000, "--batch-size", 20, "--device", "cpu")
     training = subprocess.Popen(

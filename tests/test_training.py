@@ -9,9 +9,9 @@ from conftest import small_vae
 
 from pyro_vae import checkpoints, evaluate, fit, likelihoods, networks, posteriors, priors
 from pyro_vae.evaluation import terms
-from pyro_vae.objectives import ELBO
+from pyro_vae.objectives import ELBO, IWAE
 from pyro_vae.runs import Run
-from pyro_vae.schedules import Constant, OneCycle, Plateau
+from pyro_vae.schedules import Constant, OneCycle, Plateau, Schedule
 from pyro_vae.training import TrainingError, batches, choose_device
 
 
@@ -33,6 +33,33 @@ def test_it_learns_real_digits_and_two_models_do_not_disturb_each_other(digits):
     other = quick(second, digits, epochs=4, learning_rate=5e-3)
     assert other[-1]["validation_loss"] < other[0]["validation_loss"] - 2
     assert torch.equal(weights(first), kept)
+
+
+def test_it_keeps_the_weights_of_the_best_epoch_or_of_the_last(digits, tmp_path):
+    class Spoiled(Schedule):
+        """The last of three epochs is far too fast."""
+
+        def before_step(self, progress):
+            self.optimizer.param_groups[0]["lr"] = 1e-3 if progress < 0.66 else 0.5
+
+    for keep, epoch in (("best", 1), ("last", 2)):
+        after = []
+        vae, run = small_vae(), Run(tmp_path / keep)
+        history = quick(
+            vae, digits, epochs=3, schedule=Spoiled(), keep=keep, folder=run.folder,
+            callbacks=[lambda vae, record, after=after: after.append(weights(vae).clone())],
+        )  # fmt: skip
+        losses = [record["validation_loss"] for record in history]
+        assert losses.index(min(losses)) == 1
+        assert torch.equal(weights(vae), after[epoch])
+        assert torch.equal(weights(checkpoints.load(run.weights)), after[epoch])
+
+
+def test_a_trained_model_is_trained_on_from_its_weights(digits):
+    vae = small_vae()
+    first = quick(vae, digits, epochs=4, learning_rate=5e-3)
+    second = quick(vae, digits, epochs=1, learning_rate=1e-4, objective=IWAE(samples=5))
+    assert second[0]["validation_elbo"] > first[1]["validation_elbo"]
 
 
 def test_every_image_is_seen_once_an_epoch(digits):
@@ -79,7 +106,7 @@ def test_a_run_folder_is_usable_before_the_first_epoch_has_ended(digits, tmp_pat
 
     with pytest.raises(KeyboardInterrupt):
         quick(small_vae(), digits, objective=Interrupting(), folder=tmp_path)
-    assert checkpoints.load(Run(tmp_path).best).sample(2).shape == (2, 1, 8, 8)
+    assert checkpoints.load(Run(tmp_path).weights).sample(2).shape == (2, 1, 8, 8)
     assert json.loads(Run(tmp_path).history.read_text()) == []
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -98,7 +125,7 @@ def test_the_best_weights_are_kept_not_the_last(digits, tmp_path):
     _, validation = digits.split(200)
     reached = -evaluate(vae, validation, analytic_kl=False).elbo
     assert abs(reached - losses[1]) < 1.0
-    assert torch.equal(weights(checkpoints.load(Run(tmp_path).best)), weights(vae))
+    assert torch.equal(weights(checkpoints.load(Run(tmp_path).weights)), weights(vae))
     assert not vae.training
 
 

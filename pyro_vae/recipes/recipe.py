@@ -15,6 +15,7 @@ from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
 from pyro_vae.schedules import OneCycle, Schedule
+from pyro_vae.training import Keep
 from pyro_vae.vae import VAE
 
 
@@ -47,6 +48,7 @@ class Recipe:
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
         schedule: makes the schedule of the learning rate.
+        keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
         validation: how many of the last training images are held out to choose the weights; 0:
             the test images choose them.
         published: the settings of the source that differ from ours.
@@ -77,6 +79,7 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 1e-3
     schedule: Callable[[], Schedule] = OneCycle
+    keep: Keep = "best"
     validation: int = 5000
     published: dict[str, Any] = field(default_factory=dict)
     published_loss: Callable[[float, float, int], float] | None = None
