@@ -195,7 +195,7 @@ def test_a_vamp_prior_shares_weights_without_counting_them_twice():
     assert [name for name, _ in prior.named_parameters()] == ["pseudo_inputs"]
     assert prior.pseudo_inputs.shape == (7, *SHAPE)
     names = [name for name in vae.state_dict() if name.startswith("prior.")]
-    assert names == ["prior.pseudo_inputs"]
+    assert sorted(names) == ["prior.pseudo_inputs", "prior.started"]
     parts = (vae.prior, vae.likelihood, vae.posterior)
     assert len(list(vae.parameters())) == sum(len(list(part.parameters())) for part in parts)
 
