@@ -121,6 +121,7 @@ class Configuration:
             size=recipe.size,
             channels=recipe.channels,
             skip_corrupt=settings.skip_corrupt,
+            stream=settings.stream,
         ).pad(recipe.padding)
         if recipe.pixels == "binarised-once":
             return found.map(lambda part: part.binarised_once(settings.seed))
@@ -221,6 +222,12 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
     )
     groups["the data"].add_argument(
         "--skip-corrupt", action="store_true", help="leave out image files that cannot be read"
+    )
+    groups["the data"].add_argument(
+        "--stream",
+        type=bool | None,
+        help="whether images stay in their files and are read batch by batch "
+        "(default: those that would take more than half of the memory)",
     )
     groups["the data"].add_argument(
         "--limit", type=PositiveInt | None, help="train on the first LIMIT images"

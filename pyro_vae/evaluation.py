@@ -154,7 +154,7 @@ def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None
     For a likelihood of the levels themselves, nats / (P ln 2); for a density on [0, 1] of
     dequantised levels, (nats + P ln 256) / (P ln 2).
     """
-    values = images.images[0].numel()
+    values = math.prod(images.image_shape)
     measure = getattr(vae.likelihood, "measure", "none")
     if measure == "mass" and images.pixels != "dequantised":
         return nats / (values * math.log(2))
@@ -170,9 +170,10 @@ def _collect(
     """What is known of each image: distortion, rate, rates per dimension, code."""
     found: dict[str, list[Tensor]] = {}
     with evaluating(vae), seeded(seed, vae.device):
-        starts = range(0, len(images), batch_size)
-        for start in tqdm(starts, desc="evaluating", unit="batch", disable=not progress):
-            x = images.as_float(slice(start, start + batch_size)).to(vae.device)
+        count = math.ceil(len(images) / batch_size)
+        parts = images.batches(batch_size)
+        for x in tqdm(parts, "evaluating", count, unit="batch", disable=not progress):
+            x = x.to(vae.device)
             q, p, likelihood, z = _sites(vae, x)
             parts = {
                 "distortion": -likelihood.log_prob(x),

@@ -79,10 +79,10 @@ def log_likelihood(
     """
     found = []
     with evaluating(vae), seeded(seed, vae.device):
-        starts = range(0, len(images), batch_size)
-        for start in tqdm(starts, desc="log-likelihood", unit="batch", disable=not progress):
-            x = images.as_float(slice(start, start + batch_size)).to(vae.device)
-            found.append(_estimate(vae, x, samples))
+        count = math.ceil(len(images) / batch_size)
+        parts = images.batches(batch_size)
+        for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=not progress):
+            found.append(_estimate(vae, x.to(vae.device), samples))
     values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
     return LogLikelihood(values, errors, tails, samples)
 

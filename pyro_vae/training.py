@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,7 +97,7 @@ def fit(
     vae.to(device)
     check_support(vae, images)
     check_slots(vae, images.as_float(slice(0, 4)).to(device))
-    images, validation = _on(device, images), validation and _on(device, validation)
+    images, validation = images.to(device), validation and validation.to(device)
     optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
     schedule = schedule or OneCycle()
     schedule.start(optimizer, learning_rate)
@@ -144,8 +144,7 @@ def validate(
     """The objective on images that are not trained on, at the same draws every epoch."""
     totals = Totals()
     with evaluating(vae), seeded(0, images.images.device):
-        for start in range(0, len(images), batch_size):
-            x = images.as_float(slice(start, start + batch_size))
+        for x in images.batches(batch_size):
             totals.add(objective(vae, x, beta), len(x))
     record = totals.record("validation", bar.published_loss)
     bar.announce(record)
@@ -154,9 +153,7 @@ def validate(
 
 def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
     """All images once, in random order, as float batches (B, C, H, W) in [0, 1]."""
-    order = torch.randperm(len(images)).to(images.images.device)
-    for indices in order.split(batch_size):
-        yield images.as_float(indices)
+    return images.batches(batch_size, torch.randperm(len(images)))
 
 
 @contextmanager
@@ -202,7 +199,7 @@ def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
 
 def start_from(vae: VAE, images: ImageData, count: int = 5000) -> None:
     """Let a prior that begins at real images (a VampPrior) choose among the first of them."""
-    if isinstance(vae.prior, Prior):
+    if isinstance(vae.prior, Prior) and type(vae.prior).start_from is not Prior.start_from:
         vae.prior.start_from(images.as_float(slice(0, count)))
 
 
@@ -346,10 +343,6 @@ class State:
         if self.kept_weights is not None:
             self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
-
-
-def _on(device: torch.device, images: ImageData) -> ImageData:
-    return replace(images, images=images.images.to(device))
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

@@ -260,12 +260,13 @@ def test_nothing_but_unreadable_files_is_an_error_even_when_skipping(spoil):
         data.load("x", skip_corrupt=True)
 
 
-def test_too_many_pixels_for_this_machine(monkeypatch):
-    monkeypatch.setattr(files, "memory_bytes", lambda: 10_000)
+def test_too_many_pixels_for_this_machine_stay_in_their_files(monkeypatch, capsys):
+    monkeypatch.setattr(files, "memory_bytes", lambda: 15_000)
     save("x/a.png", size=(50, 50)), save("x/b.png", size=(50, 50))
-    with pytest.raises(data.DataError, match="2 images of 3×50×50 need .* choose a smaller size"):
-        data.load("x")
-    assert data.load("x", size=30).image_shape == (3, 30, 30)
+    assert data.load("x").train.streamed
+    assert "2 images of 3×50×50 would take" in capsys.readouterr().err
+    small = data.load("x", size=30)
+    assert small.image_shape == (3, 30, 30) and not small.train.streamed
 
 
 def test_other_files_and_hidden_folders_are_ignored():

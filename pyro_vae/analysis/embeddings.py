@@ -130,5 +130,5 @@ def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
 
 
 def _batches(vae: VAE, images: ImageData) -> Iterator[Tensor]:
-    for start in range(0, len(images), BATCH_SIZE):
-        yield images.as_float(slice(start, start + BATCH_SIZE)).to(vae.device)
+    for x in images.batches(BATCH_SIZE):
+        yield x.to(vae.device)

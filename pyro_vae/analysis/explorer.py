@@ -359,7 +359,7 @@ def _look(groups: Grouping, k: int) -> dict[str, str]:
 
 def _originals(images: ImageData) -> dict[str, Any]:
     """The images themselves, small, as one picture: as many, from the first, as the size allows."""
-    levels = _levels(images.images.float().cpu() / 255, THUMBNAIL_SIDE)
+    levels = _levels(images.levels().float().cpu() / 255, THUMBNAIL_SIDE)
     count, height, width, channels = levels.shape
     while True:
         columns = math.ceil(math.sqrt(count))

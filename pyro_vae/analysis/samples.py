@@ -25,6 +25,8 @@ from pyro_vae.analysis.style import (
 from pyro_vae.data import ImageData
 from pyro_vae.vae import VAE
 
+_VALUES_AT_ONCE = 2**24  # of training images that distances are taken to
+
 
 def from_prior(vae: VAE, n: int = 40, *, seed: int = 0) -> Figure:
     """n images decoded from draws of the prior; for D <= 2 with the coordinates of each.
@@ -101,14 +103,15 @@ def nearest_neighbours(
 
 
 @torch.no_grad()
-def nearest(images: Tensor, train: ImageData, k: int, chunk: int = 5000) -> tuple[Tensor, Tensor]:
+def nearest(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest training images of images (n, C, H, W): distances and indices, (n, k) each."""
-    query, found, indices = images.flatten(1), [], []
-    for start in range(0, len(train), chunk):
-        part = train.as_float(slice(start, start + chunk)).flatten(1).cpu()
+    query, found, indices, start = images.flatten(1), [], [], 0
+    for x in train.batches(max(1, _VALUES_AT_ONCE // query.shape[1])):
+        part = x.flatten(1).cpu()
         distances, where = torch.cdist(query, part).topk(min(k, len(part)), largest=False)
         found.append(distances)
         indices.append(where + start)
+        start += len(part)
     distances, order = torch.cat(found, 1).topk(k, largest=False)
     return distances, torch.cat(indices, 1).gather(1, order)
 

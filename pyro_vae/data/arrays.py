@@ -9,22 +9,27 @@
 
 Images are (N, H, W), (N, H, W, C) or (N, C, H, W). The channels are the one dimension of at most 4;
 where both could be, the array is refused. Values are bytes, whole numbers from 0 to 255, floats in
-[0, 1], or binary (booleans, or whole numbers of which none is above 1).
+[0, 1], or binary (booleans, or whole numbers of which none is above 1). The bytes of an `.npy` file
+that is too large for memory are read batch by batch.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_vae.data.attributes import read_table
+from pyro_vae.data.files import to_stream
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, one_line, say
 from pyro_vae.data.settings import Settings
 from pyro_vae.data.splits import shuffled, split_by_seed
+from pyro_vae.data.streams import Stream
 
 SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 
@@ -37,8 +42,11 @@ def load_arrays(path: Path, settings: Settings) -> Dataset:
     Raises:
         DataError: the file cannot be read, or its content is not images as described above.
     """
-    content = _read_file(path)
     name = path.stem
+    if path.suffix == ".npy" and (stream := _stream(path, settings)) is not None:
+        data = ImageData(stream, source=str(path))
+        return split_by_seed(name, data, settings.test_fraction, settings.seed)
+    content = _read_file(path)
     if "train_images" in content and "test_images" in content:
         train = _mixed_if_sorted(_part(content, "train_", path), settings.seed)
         return Dataset(name, train, _part(content, "test_", path))
@@ -63,6 +71,48 @@ def _part(content: Mapping[str, np.ndarray], prefix: str, path: Path) -> ImageDa
         class_names=None if names is None else tuple(str(name) for name in names),
         source=str(path),
     )
+
+
+def _stream(path: Path, settings: Settings) -> Stream | None:
+    """The images of an `.npy` file, left there; None if they go into memory."""
+    reader = ArrayReader(path)
+    try:
+        array = reader.array
+    except Exception:  # `_read_file` says what is wrong with it.
+        return None
+    if array.size == 0:
+        return None
+    images = _to_nchw(array, f"{path.name}: images")
+    if not to_stream(len(images), images.shape[1:], settings, str(path)):
+        return None
+    if array.dtype != np.uint8 or array[:1000].max() <= 1:
+        raise DataError(
+            f"{path} holds {array.dtype}: only images as bytes, 0 to 255, are read batch by batch "
+            "from their file: save it as uint8, or choose to hold it in memory"
+        )
+    return Stream(reader, torch.arange(len(images)))
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayReader:
+    """Reads some images of an `.npy` file of bytes, as uint8 (n, C, H, W)."""
+
+    path: Path
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The file's content, as the system brings it into memory."""
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+    def __call__(self, places: Tensor) -> Tensor:
+        taken = _to_nchw(self.array, self.path.name)[places.numpy()]
+        return torch.from_numpy(np.ascontiguousarray(taken))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}  # A worker opens the file itself.
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:

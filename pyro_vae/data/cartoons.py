@@ -69,7 +69,7 @@ def load_cartoon_folder(folder: Path, settings: Settings) -> Dataset:
     """A published folder, its test part drawn by seed.
 
     Raises:
-        DataError: an avatar or its attributes cannot be read, or they do not fit in memory.
+        DataError: an avatar or its attributes cannot be read.
     """
     paths = sorted(folder.rglob("cs*.png"))
     attributes = read_per_image([path.with_suffix(".csv") for path in paths])

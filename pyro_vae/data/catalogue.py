@@ -40,8 +40,9 @@ def load(
     skip_corrupt: bool = False,
     test_fraction: float = 0.1,
     seed: int = 0,
+    stream: bool | None = None,
 ) -> Dataset:
-    """Images to train on and to test with, as uint8 tensors in memory.
+    """Images to train on and to test with, as uint8 tensors in memory, or else as streams.
 
     Args:
         name: one of `names()`, or the path of a folder of images (see `pyro_vae.data.folders`) or
@@ -57,14 +58,24 @@ def load(
         test_fraction: the share of images to test with, at least one, where the data has no test
             part of its own.
         seed: draws that test part, and fixes the order of the images of a folder.
+        stream: leave the images of a folder, or the bytes of an `.npy` file, where they are, and
+            read them batch by batch (see `pyro_vae.data.streams`); by default where they would
+            take more than half of this machine's memory.
 
     Raises:
         DataError: the name is unknown, the data cannot be had or read, or does not fit the options.
     """
-    settings = Settings(size, channels, skip_corrupt, test_fraction, seed)
+    settings = Settings(size, channels, skip_corrupt, test_fraction, seed, stream)
     if name in _LOADERS:
-        return fit(_LOADERS[str(name)](data_dir, settings), settings)
-    return fit(_load_path(Path(name).expanduser(), str(name), settings), settings)
+        found = _LOADERS[str(name)](data_dir, settings)
+    else:
+        found = _load_path(Path(name).expanduser(), str(name), settings)
+    if stream and not found.train.streamed:
+        raise DataError(
+            f"{name} is held in memory: only the images of a folder and the bytes of an .npy file "
+            "can be read batch by batch"
+        )
+    return fit(found, settings)
 
 
 def _load_path(path: Path, asked: str, settings: Settings) -> Dataset:

@@ -1,4 +1,4 @@
-"""Many image files read into one tensor of one shape."""
+"""Many image files of one shape: read into one tensor, or left where they are as a stream."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -17,10 +18,11 @@ from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, say, warn
 from pyro_vae.data.pictures import Header, read_header, read_pixels
 from pyro_vae.data.settings import Settings
+from pyro_vae.data.streams import Stream, selected
 
 _MANY = 500  # files from which on a progress bar is shown
 _MOST_THREADS = 16
-_MEMORY_SHARE = 0.75  # of the machine's memory that the images may take
+_MEMORY_SHARE = 0.5  # of the machine's memory that images may take
 _LISTED = 20  # unreadable files named in one message
 
 T = TypeVar("T")
@@ -51,26 +53,28 @@ class ImageFiles:
 def read_parts(
     name: str, train: ImageFiles, test: ImageFiles, settings: Settings, source: str
 ) -> Dataset:
-    """Both parts in one shape, as two views of one tensor.
+    """Both parts in one shape, as two views of one tensor or stream.
 
     Raises:
-        DataError: files are unreadable and not to be skipped, or too large for memory.
+        DataError: files are unreadable and not to be skipped.
     """
     images, readable = read_images(train.paths + test.paths, settings, source)
     train = train.select(readable[: len(train)].nonzero().squeeze(1))
     test = test.select(readable[-len(test) :].nonzero().squeeze(1))
     return Dataset(
         name,
-        _part(images[: len(train)], train, source),
-        _part(images[len(train) :], test, source),
+        _part(selected(images, slice(len(train))), train, source),
+        _part(selected(images, slice(len(train), None)), test, source),
     )
 
 
-def _part(images: Tensor, files: ImageFiles, source: str) -> ImageData:
+def _part(images: Tensor | Stream, files: ImageFiles, source: str) -> ImageData:
     return ImageData(images, files.labels, files.class_names, files.attributes, source)
 
 
-def read_images(paths: list[Path], settings: Settings, source: str) -> tuple[Tensor, Tensor]:
+def read_images(
+    paths: list[Path], settings: Settings, source: str
+) -> tuple[Tensor | Stream, Tensor]:
     """uint8, (n, C, H, W), of the n files that can be read, and which these are: bool, (N,).
 
     Raises:
@@ -81,14 +85,49 @@ def read_images(paths: list[Path], settings: Settings, source: str) -> tuple[Ten
     if not headers:
         raise _unreadable(faults, paths, source)
     shape = choose_shape(headers, settings, source)
-    check_memory(len(headers), shape, source)
-    images = torch.empty((len(headers), *shape), dtype=torch.uint8)
-    readers = _each(partial(read_pixels, shape=shape), list(headers), faults, "reading images")
+    take = _stream if to_stream(len(headers), shape, settings, source) else _tensor
+    images = take(list(headers), shape, faults)
+    _judge(faults, paths, settings, source)
+    return images, torch.tensor([path not in faults for path in paths])
+
+
+def _tensor(paths: list[Path], shape: tuple[int, int, int], faults: dict[Path, str]) -> Tensor:
+    images = torch.empty((len(paths), *shape), dtype=torch.uint8)
+    readers = _each(partial(read_pixels, shape=shape), paths, faults, "reading images")
     count = 0
     for count, (_, pixels) in enumerate(readers, start=1):
         images[count - 1] = torch.from_numpy(pixels)
-    _judge(faults, paths, settings, source)
-    return images[:count], torch.tensor([path not in faults for path in paths])
+    return images[:count]
+
+
+def _stream(paths: list[Path], shape: tuple[int, int, int], faults: dict[Path, str]) -> Stream:
+    """Every file is decoded once, so that a fault shows now and not in the middle of a training."""
+
+    def try_out(path: Path) -> None:
+        read_pixels(path, shape)
+
+    readable = [path for path, _ in _each(try_out, paths, faults, "trying out images")]
+    return Stream(FileReader(readable, shape), torch.arange(len(readable)))
+
+
+@dataclass(frozen=True, eq=False)
+class FileReader:
+    """Reads the files at some places of a list, as uint8 (n, C, H, W)."""
+
+    paths: list[Path]
+    shape: tuple[int, int, int]
+
+    def __call__(self, places: Tensor) -> Tensor:
+        images = torch.empty((len(places), *self.shape), dtype=torch.uint8)
+        for image, place in zip(images, places.tolist(), strict=True):
+            image.copy_(torch.from_numpy(self._pixels(self.paths[place])))
+        return images
+
+    def _pixels(self, path: Path) -> np.ndarray:
+        try:
+            return read_pixels(path, self.shape)
+        except DataError as error:
+            raise DataError(f"{path} could be read before, and now cannot: {error}") from error
 
 
 def _each(
@@ -150,21 +189,20 @@ def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source
         )
 
 
-def check_memory(count: int, shape: tuple[int, int, int], source: str) -> None:
-    """Refuse images that would take over the machine.
-
-    Raises:
-        DataError: they need more than three quarters of its memory.
-    """
+def to_stream(count: int, shape: tuple[int, int, int], settings: Settings, source: str) -> bool:
+    """Whether images stay in their files: if so chosen, or else if they would fill the memory."""
+    if settings.stream is not None:
+        return settings.stream
     channels, height, width = shape
-    needed = count * channels * height * width
-    allowed = _MEMORY_SHARE * memory_bytes()
-    if needed > allowed:
-        raise DataError(
-            f"{source}: {count} images of {channels}×{height}×{width} need {needed / 1e9:.1f} GB, "
-            f"more than {_MEMORY_SHARE:.0%} of this machine's memory ({allowed / 1e9:.1f} GB): "
-            "choose a smaller size, such as size=64"
-        )
+    needed, memory = count * channels * height * width, memory_bytes()
+    if needed <= _MEMORY_SHARE * memory:
+        return False
+    say(
+        f"{source}: {count} images of {channels}×{height}×{width} would take {needed / 1e9:.1f} of "
+        f"this machine's {memory / 1e9:.1f} GB of memory: they stay in their files and are read "
+        "batch by batch; a smaller size (size=64, --size 64) may fit, and trains faster"
+    )
+    return True
 
 
 def memory_bytes() -> int:

@@ -33,7 +33,7 @@ def load_folder(folder: Path, settings: Settings) -> Dataset:
 
     Raises:
         DataError: there are no images, fewer than 2, unreadable ones that are not to be skipped,
-            classes that cannot be told, or more pixels than fit in memory.
+            or classes that cannot be told.
     """
     name = folder.resolve().name
     train, test = list_parts(folder, name, settings)

@@ -1,9 +1,13 @@
-"""The types: `ImageData`, images as one uint8 tensor, and `Dataset`, a train and a test part."""
+"""The types: `ImageData`, images as one uint8 tensor, and `Dataset`, a train and a test part.
+
+What is too large for memory is a `Stream` (see `pyro_vae.data.streams`) instead of the tensor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae.data.messages import DataError
+from pyro_vae.data.streams import Stream, changed, selected
 
 Pixels = Literal["grey", "binarised", "dequantised"]
 
@@ -23,7 +28,7 @@ class ImageData:
         DataError: a tensor has another type or length than stated below.
     """
 
-    images: Tensor
+    images: Tensor | Stream
     """uint8, (N, C, H, W): levels 0 to 255."""
     labels: Tensor | None = None
     """int64, (N,): an index into `class_names` where there are any."""
@@ -68,11 +73,16 @@ class ImageData:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the images stay in their files until they are asked for."""
+        return isinstance(self.images, Stream)
+
     def select(self, indices: slice | Tensor) -> ImageData:
         """The images at `indices`: a view for a slice, a copy for a tensor of indices or a mask."""
         return replace(
             self,
-            images=self.images[indices],
+            images=selected(self.images, indices),
             labels=None if self.labels is None else self.labels[indices],
             attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
         )
@@ -85,7 +95,33 @@ class ImageData:
         """
         if margin < 0:
             raise DataError(f"the margin must be 0 pixels or more, not {margin}")
-        return replace(self, images=F.pad(self.images, (margin,) * 4)) if margin else self
+        if margin == 0:
+            return self
+        return replace(self, images=changed(self.images, partial(F.pad, pad=(margin,) * 4)))
+
+    def to(self, device: torch.device | str) -> ImageData:
+        """The same images on a device; those of a stream come there when they are read."""
+        return replace(self, images=self.images.to(device))
+
+    def levels(self, indices: slice | Tensor = slice(None)) -> Tensor:
+        """uint8, (n, C, H, W): levels 0 to 255."""
+        return self.images[indices]
+
+    def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Tensor]:
+        """All images as floats, (n, C, H, W), at most `batch_size` at a time.
+
+        In `order`, int64 of shape (N,), if given. A stream is read ahead by worker processes.
+        """
+        if self.streamed:
+            order = torch.arange(len(self)) if order is None else order
+            for levels in self.images.batches(order.split(batch_size)):
+                yield self._to_float(levels)
+        elif order is None:
+            for start in range(0, len(self), batch_size):
+                yield self.as_float(slice(start, start + batch_size))
+        else:
+            for indices in order.to(self.images.device).split(batch_size):
+                yield self.as_float(indices)
 
     def as_float(self, indices: slice | Tensor = slice(None)) -> Tensor:
         """float32 in [0, 1], (n, C, H, W): a new tensor, as `pixels` says.
@@ -93,7 +129,10 @@ class ImageData:
         "grey": level k is k/255. "binarised": 1 with probability k/255, else 0, drawn anew at
         every call. "dequantised": (k + u)/256, u uniform in [0, 1), drawn anew at every call.
         """
-        levels = self.images[indices].to(torch.float32)
+        return self._to_float(self.levels(indices))
+
+    def _to_float(self, levels: Tensor) -> Tensor:
+        levels = levels.to(torch.float32)
         if self.pixels == "dequantised":
             return levels.add_(torch.rand_like(levels)).div_(256)
         levels.div_(255)
@@ -107,7 +146,15 @@ class ImageData:
         """Every level k drawn as 255 with probability k/255, else 0, once and for all by `seed`.
 
         Drawn a thousand images at a time, on the CPU: the same on every machine.
+
+        Raises:
+            DataError: the images are too large to be kept.
         """
+        if self.streamed:
+            raise DataError(
+                f"{self.source}: images that stay in their files cannot be binarised once: draw "
+                "anew at every reading (pixels binarised), or choose a size that fits in memory"
+            )
         generator = torch.Generator().manual_seed(seed)
         drawn = [
             torch.bernoulli(part.to(torch.float32).div_(255).cpu(), generator=generator)

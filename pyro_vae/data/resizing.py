@@ -1,6 +1,7 @@
 """Images of another size or number of channels than wanted, brought to it."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError
 from pyro_vae.data.settings import Settings
+from pyro_vae.data.streams import changed
 
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look: ITU-R BT.601, as in Pillow
 _CHUNK = 1000  # images turned to floats at a time
@@ -30,9 +32,15 @@ def fit(dataset: Dataset, settings: Settings) -> Dataset:
 
 
 def _fit_part(data: ImageData, settings: Settings) -> ImageData:
-    images = _with_size(data.images, settings.height_width or data.image_shape[1:])
-    images = _with_channels(images, settings.channels or images.shape[1])
-    return data if images is data.images else replace(data, images=images)
+    channels, *size = data.image_shape
+    wanted = settings.channels or channels, *(settings.height_width or size)
+    if wanted == data.image_shape:
+        return data
+    return replace(data, images=changed(data.images, partial(_fitted, shape=wanted)))
+
+
+def _fitted(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    return _with_channels(_with_size(images, shape[1:]), shape[0])
 
 
 def _with_channels(images: Tensor, channels: int) -> Tensor:

@@ -18,6 +18,7 @@ class Settings:
     skip_corrupt: bool = False
     test_fraction: float = 0.1
     seed: int = 0
+    stream: bool | None = None
 
     def __post_init__(self) -> None:
         if self.height_width is not None and min(self.height_width) < 1:
