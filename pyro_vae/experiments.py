@@ -97,7 +97,12 @@ class Experiment:
         """The trained model, on the CPU, in evaluation mode."""
         return checkpoints.load(self.run.weights)
 
-    def fit(self, vae: VAE, callbacks: Sequence[Callable[[VAE, Record], None]] = ()) -> None:
+    def fit(
+        self,
+        vae: VAE,
+        callbacks: Sequence[Callable[[VAE, Record], None]] = (),
+        progress: bool = True,
+    ) -> None:
         """Train a model as the recipe says; the run folder is complete after every epoch."""
         if not self.configuration.settings.resume:
             write_text(self.run.configuration, self.configuration.text)
@@ -119,6 +124,7 @@ class Experiment:
             resume=self.configuration.settings.resume,
             callbacks=callbacks,
             published_loss=self.published_loss,
+            progress=progress,
         )
 
     def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:

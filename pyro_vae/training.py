@@ -83,8 +83,8 @@ def fit(
         progress: show a progress bar for each epoch.
 
     Returns:
-        A record for each epoch: losses, distortion and rate in nats per image, learning rate and
-        seconds.
+        A record for each epoch: losses, distortion and rate in nats per image, learning rate,
+        seconds in all and for training alone.
 
     Raises:
         TrainingError: the loss is no longer a number, or there is nothing to resume.
@@ -125,6 +125,7 @@ def fit(
             bar.show(bound, len(x))
         record = {"epoch": state.epoch + 1, "learning_rate": optimizer.param_groups[0]["lr"]}
         record |= bar.record("train")
+        record["train_seconds"] = time.perf_counter() - start
         if validation is not None:
             record |= validate(vae, validation, objective, beta, batch_size, bar)
         bar.close()

@@ -109,6 +109,24 @@ def test_a_run_starts_from_the_weights_of_another(trained):
     assert "Traceback" not in refused.stderr
 
 
+def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
+    settings = ("--data", "digits", "--epochs", 2, "--seeds", 2, "--device", "cpu")
+    done = run(tmp_path, "benchmark.py", "mnist_fc", "mnist_mlp", *settings, "--out", "table")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "table" / "trainings.json").read_text())
+    assert len(found) == 8
+    for system in ("mnist_fc", "mnist_mlp"):
+        ours, plain = (
+            [each for each in found if (each["system"], each["trainer"]) == (system, trainer)]
+            for trainer in ("pyro_vae", "plain PyTorch")
+        )
+        assert {each["parameters"] for each in ours} == {each["parameters"] for each in plain}
+        losses = [[each["loss"] for each in group] for group in (ours, plain)]
+        assert sum(losses[0]) == pytest.approx(sum(losses[1]), rel=0.15)
+    table = (tmp_path / "table" / "table.md").read_text()
+    assert table in done.stdout and "| mnist_fc | plain PyTorch | 2 | 2 |" in table
+
+
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
     settings = ("--data", "digits", "--epochs", 3000, "--batch-size", 20, "--device", "cpu")
     training = subprocess.Popen(

@@ -7,18 +7,19 @@ only the images are used. Prints the loss on the source's scale, over the test i
 epoch, with the weights of that epoch.
 """
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from jsonargparse import auto_cli
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from pyro_vae import data
+from pyro_vae.data import load
 
 
 class Net(nn.Module):
@@ -181,6 +182,7 @@ class System:
     padding: int = 0
     size: int | None = None
     plateau: tuple[int, float] | None = None  # patience, and where the learning rate ends it all
+    keep: Literal["best", "last"] = "last"  # whose epoch's weights
 
 
 def cartoon_net(image_shape: tuple[int, int, int]) -> Net:
@@ -191,7 +193,15 @@ def cartoon_net(image_shape: tuple[int, int, int]) -> Net:
 
 SYSTEMS = {
     "fashion_conv": System(
-        "fashion-mnist", conv, fashion_conv_loss, 1e-3, 64, 100, padding=2, plateau=(2, 1e-7)
+        "fashion-mnist",
+        conv,
+        fashion_conv_loss,
+        1e-3,
+        64,
+        100,
+        padding=2,
+        plateau=(2, 1e-7),
+        keep="best",
     ),
     "mnist_fc": System(
         "mnist",
@@ -218,41 +228,61 @@ SYSTEMS = {
 }
 
 
-def main() -> None:
-    """Train one system as published; a line for each epoch."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("system", choices=SYSTEMS)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--limit", type=int, help="train on the first LIMIT images")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", help="another data set, or the path of one")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--size", type=int, help="pixels of a side (cartoon: 256 unless given)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    chosen = parser.parse_args()
-    system, device = SYSTEMS[chosen.system], chosen.device
-    size = chosen.size or system.size
-    images = data.load(chosen.data or system.data, chosen.data_dir, size=size).pad(system.padding)
-    train = images.train.images[: chosen.limit].to(device)
-    test = images.test.images.to(device)
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave: the loss on the source's scale over the test images, and its time."""
 
-    torch.manual_seed(chosen.seed)
-    net = system.net(images.image_shape).to(device)
-    optimizer = Adam(net.parameters(), system.learning_rate)
-    patience, stop_below = system.plateau or (0, 0.0)
+    number: int
+    loss: float
+    train_seconds: float
+    parameters: int
+
+
+def train(
+    system: str,
+    data: str | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    size: int | None = None,
+    device: str | None = None,
+) -> Iterator[Epoch]:
+    """Train a system as published, an epoch at a time.
+
+    Args:
+        system: its name.
+        data: a data set, or the path of one; the source's unless given.
+        epochs: how often every image is seen; the source's unless given.
+        limit: train on the first so many images.
+        seed: of weights, order and draws.
+        data_dir: where data sets are kept.
+        size: pixels of a side (cartoon: 256 unless given).
+        device: CUDA where there is one, else the CPU, unless given.
+    """
+    spec, device = SYSTEMS[system], device or ("cuda" if torch.cuda.is_available() else "cpu")
+    images = load(data or spec.data, data_dir, size=size or spec.size).pad(spec.padding)
+    train_images, test = images.train.images[:limit].to(device), images.test.images.to(device)
+
+    torch.manual_seed(seed)
+    net = spec.net(images.image_shape).to(device)
+    parameters = sum(p.numel() for p in net.parameters())
+    optimizer = Adam(net.parameters(), spec.learning_rate)
+    patience, stop_below = spec.plateau or (0, 0.0)
     plateau = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
-    for epoch in range(1, (chosen.epochs or system.epochs) + 1):
+    for number in range(1, (epochs or spec.epochs) + 1):
         start = time.perf_counter()
         net.train()
-        for indices in torch.randperm(len(train)).to(device).split(system.batch_size):
-            loss = system.loss(net, train[indices].float() / 255)
+        for indices in torch.randperm(len(train_images)).to(device).split(spec.batch_size):
+            loss = spec.loss(net, train_images[indices].float() / 255)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        loss.item()  # Waits for an accelerator.
         seconds = time.perf_counter() - start
-        found = test_loss(system, net, test)
-        print(f"epoch {epoch}: test loss {found:.3f}, {seconds:.1f} s of training", flush=True)
-        if system.plateau:
+        found = test_loss(spec, net, test)
+        yield Epoch(number, found, seconds, parameters)
+        if spec.plateau:
             plateau.step(found)
         if optimizer.param_groups[0]["lr"] < stop_below:
             break
@@ -268,5 +298,32 @@ def test_loss(system: System, net: Net, images: Tensor) -> float:
     return total / len(images)
 
 
+def main(
+    system: Literal[tuple(SYSTEMS)],
+    data: str | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    size: int | None = None,
+    device: str | None = None,
+) -> None:
+    """Train one system as published; a line for each epoch.
+
+    Args:
+        system: its name.
+        data: a data set, or the path of one; the source's unless given.
+        epochs: how often every image is seen; the source's unless given.
+        limit: train on the first so many images.
+        seed: of weights, order and draws.
+        data_dir: where data sets are kept.
+        size: pixels of a side (cartoon: 256 unless given).
+        device: CUDA where there is one, else the CPU, unless given.
+    """
+    for epoch in train(system, data, epochs, limit, seed, data_dir, size, device):
+        line = f"test loss {epoch.loss:.3f}, {epoch.train_seconds:.1f} s of training"
+        print(f"epoch {epoch.number}: {line}", flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    auto_cli(main)

@@ -1,0 +1,172 @@
+"""Compare our training with a plain PyTorch loop: the same systems, as published, in pairs.
+
+    python scripts/benchmark.py mnist_mlp --seeds 3
+    python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64
+
+Every training has a process of its own, ours and the peer's by turns, so that a slow hour of the
+machine meets both. Prints a table in Markdown; writes every training's numbers beside it.
+"""
+
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from jsonargparse.typing import PositiveInt
+from peers import plain_pytorch
+from tqdm import tqdm
+
+from pyro_vae.configuration import Formatter, Parser
+from pyro_vae.console import plain_errors
+from pyro_vae.experiments import Experiment
+from pyro_vae.memory import keep_freed_memory
+from pyro_vae.recipes import RECIPES
+from pyro_vae.runs import write_json, write_text
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training's numbers.
+
+    Attributes:
+        system: its recipe's name.
+        trainer: who trained it.
+        seed: of weights, order and draws.
+        loss: on the source's scale, over the test images, with the weights that the source keeps.
+        seconds: of training in an epoch, in the median.
+        epochs: that were trained.
+        parameters: that were learned.
+    """
+
+    system: str
+    trainer: str
+    seed: int
+    loss: float
+    seconds: float
+    epochs: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both trainers are given."""
+
+    data: str | None
+    epochs: int | None
+    limit: int | None
+    size: int | None
+    data_dir: str | None
+    device: str | None
+
+
+def ours(system: str, seed: int, settings: Settings) -> Trained:
+    """The recipe, as published, by our training loop."""
+    keep_freed_memory()
+    given = {f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items() if v}
+    options = [str(part) for option in given.items() for part in option]
+    with TemporaryDirectory() as folder:
+        experiment = Experiment.start(
+            ["--recipe", system, "--as-published", "--seed", str(seed), "--out", folder, *options]
+        )
+        vae = experiment.build()
+        experiment.fit(vae, progress=False)
+        history = experiment.history()
+    losses = [record["validation_published_loss"] for record in history]
+    return Trained(
+        system,
+        "pyro_vae",
+        seed,
+        loss=min(losses) if experiment.recipe.keep == "best" else losses[-1],
+        seconds=statistics.median(record["train_seconds"] for record in history),
+        epochs=len(history),
+        parameters=sum(p.numel() for p in vae.parameters()),
+    )
+
+
+def plain(system: str, seed: int, settings: Settings) -> Trained:
+    """The same system by the plain loop."""
+    epochs = list(plain_pytorch.train(system, seed=seed, **asdict(settings)))
+    losses = [epoch.loss for epoch in epochs]
+    return Trained(
+        system,
+        "plain PyTorch",
+        seed,
+        loss=min(losses) if plain_pytorch.SYSTEMS[system].keep == "best" else losses[-1],
+        seconds=statistics.median(epoch.train_seconds for epoch in epochs),
+        epochs=len(epochs),
+        parameters=epochs[0].parameters,
+    )
+
+
+def table(found: Sequence[Trained]) -> str:
+    """The trainings in Markdown, a row for each system and trainer, means over seeds."""
+    lines = [
+        "| system | trainer | seeds | epochs | loss as published | s/epoch | parameters |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for system, trainer in dict.fromkeys((each.system, each.trainer) for each in found):
+        same = [each for each in found if (each.system, each.trainer) == (system, trainer)]
+        epochs = sorted({each.epochs for each in same})
+        lines.append(
+            f"| {system} | {trainer} | {len(same)} | {'-'.join(map(str, epochs))} | "
+            f"{spread([each.loss for each in same], 2)} | "
+            f"{spread([each.seconds for each in same], 1)} | {same[0].parameters:,} |"
+        )
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean and standard deviation over seeds."""
+    text = f"{statistics.mean(values):.{digits}f}"
+    return text if len(values) < 2 else f"{text} ± {statistics.stdev(values):.{digits}f}"
+
+
+def apart(train: Callable[..., Trained], *arguments: object) -> Trained:
+    """One training in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(train, *arguments).result()
+
+
+def parser() -> Parser:
+    """A parser of the options."""
+    result = Parser(description=__doc__, formatter_class=Formatter, allow_abbrev=False)
+    result.add_argument("systems", nargs="+", choices=list(RECIPES), help="recipes by name")
+    result.add_argument("--data", type=str | None, help="(default: each system's own)")
+    result.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each")
+    result.add_argument("--epochs", type=PositiveInt | None, help="(default: the source's)")
+    result.add_argument("--limit", type=PositiveInt | None, help="train on the first LIMIT images")
+    result.add_argument("--size", type=PositiveInt | None, help="pixels of a side of an image")
+    result.add_argument("--data-dir", type=str | None, help="where data sets are kept")
+    result.add_argument("--device", type=str | None, help="(default: CUDA if there, else the CPU)")
+    result.add_argument("--out", default="runs/benchmark", help="where table and numbers go")
+    return result
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train systems as published, ours and the plain loop by turns, and compare."""
+    chosen = parser().parse_args(list(arguments))
+    settings = Settings(*(chosen[field.name] for field in fields(Settings)))
+    systems, seeds, out = chosen.systems, chosen.seeds, Path(chosen.out)
+    found: list[Trained] = []
+    plan = [(s, seed, t) for s in systems for seed in range(seeds) for t in (ours, plain)]
+    for system, seed, trainer in tqdm(plan, "trainings"):
+        found.append(apart(trainer, system, seed, settings))
+        write_json(out / "trainings.json", [asdict(each) for each in found])
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    heading = f"{datetime.now(UTC):%Y-%m-%d}, {device}, {machine}"
+    text = f"{heading}\n\n{table(found)}\n"
+    write_text(out / "table.md", text)
+    print(f"\n{text}\nAll numbers are in {out}.")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main(sys.argv[1:])
