@@ -28,6 +28,7 @@ from pyro_vae.console import plain_errors
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.recipes import RECIPES
+from pyro_vae.results import mean_and_spread
 from pyro_vae.runs import write_json, write_text
 
 
@@ -116,16 +117,10 @@ def table(found: Sequence[Trained]) -> str:
         epochs = sorted({each.epochs for each in same})
         lines.append(
             f"| {system} | {trainer} | {len(same)} | {'-'.join(map(str, epochs))} | "
-            f"{spread([each.loss for each in same], 2)} | "
-            f"{spread([each.seconds for each in same], 1)} | {same[0].parameters:,} |"
+            f"{mean_and_spread([each.loss for each in same], 2)} | "
+            f"{mean_and_spread([each.seconds for each in same], 1)} | {same[0].parameters:,} |"
         )
     return "\n".join(lines)
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """Mean and standard deviation over seeds."""
-    text = f"{statistics.mean(values):.{digits}f}"
-    return text if len(values) < 2 else f"{text} ± {statistics.stdev(values):.{digits}f}"
 
 
 def apart(train: Callable[..., Trained], *arguments: object) -> Trained:

@@ -109,6 +109,28 @@ def test_a_run_starts_from_the_weights_of_another(trained):
     assert "Traceback" not in refused.stderr
 
 
+def test_results_of_many_runs_in_one_table(trained):
+    seeds = [trained / "runs" / f"seed-{seed}" for seed in (1, 2)]
+    for seed, folder in zip((1, 2), seeds, strict=True):
+        settings = ("--recipe", "mnist_mlp", "--data", "digits", "--epochs", 1, "--seed", seed)
+        done = run(trained, "train_svi.py", *settings, "--out", folder)
+        assert done.returncode == 0, done.stderr
+    assert run(trained, "evaluate.py", "runs/first/autoencoder").returncode == 0
+    done = run(trained, "results.py", *seeds, "runs/first", "runs/first/autoencoder")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| `")]
+    both, one, plain = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
+    assert (both[0], both[1]) == ("`mnist_mlp`; data, epochs", "2")
+    reached = [-json.loads((f / "evaluation.json").read_text())["elbo"] for f in seeds]
+    assert both[3].split(" ± ")[0] == f"{sum(reached) / 2:.2f}"
+    assert both[3].split(" ± ")[1] == f"{abs(reached[0] - reached[1]) / 2**0.5:.2f}"
+    assert one[1] == "1" and "autoencoder" in plain[0] and plain[3] == "–"
+    (trained / "runs" / "first" / "evaluation.json").rename(trained / "kept")
+    refused = run(trained, "results.py", "runs/first")
+    (trained / "kept").rename(trained / "runs" / "first" / "evaluation.json")
+    assert refused.returncode == 1 and "evaluate.py runs/first" in refused.stderr
+
+
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     settings = ("--data", "digits", "--epochs", 2, "--seeds", 2, "--device", "cpu")
     done = run(tmp_path, "benchmark.py", "mnist_fc", "mnist_mlp", *settings, "--out", "table")

@@ -1,0 +1,124 @@
+"""Results: the numbers of many runs as one table, from their folders.
+
+Runs that differ in their seed alone are one row: mean and standard deviation over seeds.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pyro_vae.configuration import ConfigurationError
+from pyro_vae.experiments import Experiment
+
+#: What a run's numbers are called, the head of their column, and the digits after the point.
+COLUMNS = (
+    ("published_loss", "loss as published", 2),
+    ("negative_elbo", "−ELBO", 2),
+    ("distortion", "distortion", 2),
+    ("rate", "rate", 2),
+    ("negative_log_likelihood", "−log p(x)", 2),
+    ("bits_per_dimension", "bits/dim", 3),
+    ("epochs", "epochs", 0),
+    ("train_seconds", "s/epoch", 1),
+    ("parameters", "parameters", 0),
+)
+UNITS = (
+    "In nats per image, on the test images; −log p(x) by importance sampling; s/epoch is training "
+    "alone; ± is the standard deviation over seeds."
+)
+#: Settings that do not make a run another experiment.
+IRRELEVANT = ("seed", "data_dir", "device", "start_from")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration.
+
+    Attributes:
+        name: the recipe, and what was changed.
+        numbers: those of each of its runs, by the names in `COLUMNS`; what a run lacks is missing.
+    """
+
+    name: str
+    numbers: Sequence[dict[str, float]]
+
+    def cell(self, key: str, digits: int) -> str:
+        """A number of this row: its mean over the runs that have it, or a dash."""
+        values = [each[key] for each in self.numbers if each.get(key) is not None]
+        return mean_and_spread(values, digits) if values else "–"
+
+
+def collect(folders: Iterable[str | Path]) -> list[Row]:
+    """The rows of some run folders, in the order in which their configurations first come.
+
+    Raises:
+        ConfigurationError: a folder holds no run, or one that was not evaluated.
+    """
+    names: dict[str, str] = {}
+    numbers: dict[str, list[dict[str, float]]] = {}
+    for folder in folders:
+        experiment = Experiment.open(folder)
+        key = _configuration(experiment)
+        names[key] = _name(experiment)
+        numbers.setdefault(key, []).append(numbers_of(experiment))
+    return [Row(names[key], numbers[key]) for key in numbers]
+
+
+def numbers_of(experiment: Experiment) -> dict[str, float]:
+    """A run's evaluation, with its epochs, seconds of training an epoch, and parameters.
+
+    Raises:
+        ConfigurationError: the run was not evaluated.
+    """
+    run = experiment.run
+    if not run.evaluation.exists():
+        raise ConfigurationError(
+            f"{run.folder} was not evaluated: `python scripts/evaluate.py {run.folder}`."
+        )
+    found, history = json.loads(run.evaluation.read_text()), experiment.history()
+    seconds = [r.get("train_seconds", r["seconds"]) for r in history]
+    return found | {
+        "negative_elbo": None if found["elbo"] is None else -found["elbo"],
+        "epochs": len(history),
+        "train_seconds": statistics.median(seconds),
+        "parameters": sum(p.numel() for p in experiment.load().parameters()),
+    }
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a table in Markdown; columns without any number are left out."""
+    used = [column for column in COLUMNS if any(r.cell(column[0], 0) != "–" for r in rows)]
+    lines = [
+        "| run | seeds | " + " | ".join(title for _, title, _ in used) + " |",
+        "|---|" + "---|" * (len(used) + 1),
+    ]
+    for row in rows:
+        cells = [row.cell(key, digits) for key, _, digits in used]
+        lines.append(f"| {row.name} | {len(row.numbers)} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", UNITS])
+
+
+def mean_and_spread(values: Sequence[float], digits: int) -> str:
+    """Mean, and standard deviation where there are several values and they differ."""
+    text = f"{statistics.mean(values):,.{digits}f}"
+    if len(values) < 2 or max(values) == min(values):
+        return text
+    return f"{text} ± {statistics.stdev(values):,.{digits}f}"
+
+
+def _configuration(experiment: Experiment) -> str:
+    settings: dict[str, Any] = yaml.safe_load(experiment.configuration.text)
+    return yaml.safe_dump({k: v for k, v in settings.items() if k not in IRRELEVANT})
+
+
+def _name(experiment: Experiment) -> str:
+    recipe, settings = experiment.recipe, experiment.configuration.settings
+    name = f"`{recipe.name}`"
+    name += ", as published" * settings.as_published + ", autoencoder" * settings.autoencoder
+    _, _, changed = recipe.summary.partition("; changed: ")
+    return f"{name}; {changed}" if changed else name
