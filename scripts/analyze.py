@@ -10,7 +10,7 @@ all of them in one figure, and their numbers in one table, into --out.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
-from pyro_vae.analysis import comparison, explorer, gallery, interpolation, manifolds, report
+from pyro_vae.analysis import comparison, explorer, gallery, report
 from pyro_vae.analysis.animation import frame_beside, save_gif
-from pyro_vae.analysis.gallery import PICTURES, Made, PictureError, Subject
+from pyro_vae.analysis.gallery import PICTURES, Choices, PictureError, Subject
 from pyro_vae.configuration import ConfigurationError, Formatter, Parser
 from pyro_vae.console import ROWS, plain_errors
-from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.runs import write_text
@@ -45,9 +44,8 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     settings = parser().parse_args(arguments)
     experiments = [Experiment.open(run) for run in settings.run]
-    subjects = [subject(experiment, settings.seed) for experiment in experiments]
+    subjects = [subject(experiment, settings) for experiment in experiments]
     check(settings, subjects)
-    choose(settings)
     if len(experiments) == 1:
         paths = analyze(experiments[0], subjects[0], settings)
     else:
@@ -85,8 +83,9 @@ def parser() -> Parser:
     return result
 
 
-def subject(experiment: Experiment, seed: int) -> Subject:
+def subject(experiment: Experiment, settings: Namespace) -> Subject:
     """What the pictures show: the run's model, and its autoencoder where one was trained."""
+    plane = settings.dimensions and tuple(dimension - 1 for dimension in settings.dimensions)
     beside = experiment.run.folder / "autoencoder"
     return Subject(
         experiment.load(),
@@ -94,7 +93,8 @@ def subject(experiment: Experiment, seed: int) -> Subject:
         history=experiment.history(),
         stages=experiment.stages(),
         autoencoder=Experiment.open(beside).load() if beside.exists() else None,
-        seed=seed,
+        seed=settings.seed,
+        choices=Choices(settings.pair, settings.steps, plane, settings.range),
     )
 
 
@@ -131,71 +131,9 @@ def analyze(experiment: Experiment, looked_at: Subject, settings: Namespace) -> 
     """Pictures, report and explorer of one run."""
     folder = experiment.run.folder
     pictures = gallery.draw(looked_at, folder, settings.only)
-    dimensions = settings.dimensions and [d - 1 for d in settings.dimensions]
-    pages = report.write(looked_at, experiment.run, dimensions=dimensions, axes=settings.axes)
+    plane = looked_at.choices.plane
+    pages = report.write(looked_at, experiment.run, dimensions=plane, axes=settings.axes)
     return pictures + pages
-
-
-# Options that change pictures
-
-
-def choose(settings: Namespace) -> None:
-    """Register anew the pictures that the options change."""
-    if settings.pair or settings.steps:
-        choose_interpolation(settings.pair, settings.steps)
-    if settings.range or settings.dimensions:
-        choose_grids(settings.range, settings.dimensions)
-
-
-def choose_interpolation(chosen: Sequence[int] | None, steps: int | None) -> None:
-    """Interpolations between two chosen images, in so many steps."""
-    length = {"steps": steps} if steps else {}
-
-    def pair(s: Subject) -> ImageData:
-        return interpolation.choose_pair(s.test, *(chosen or ()))
-
-    again("interpolation", lambda s: interpolation.row(s.vae, pair(s), seed=s.seed, **length))
-    again(
-        "interpolation_ways",
-        lambda s: interpolation.both_ways(s.vae, pair(s), seed=s.seed, **length),
-    )
-    again(
-        "interpolation_film", lambda s: interpolation.frames(s.vae, pair(s), seed=s.seed, **length)
-    )
-
-
-def choose_grids(limits: Sequence[float] | None, dimensions: Sequence[int] | None) -> None:
-    """Grids over two chosen dimensions, counted from 1, and the even one over a chosen range."""
-
-    def plane(s: Subject) -> tuple[int, int]:
-        return (dimensions[0] - 1, dimensions[1] - 1) if dimensions else s.plane
-
-    def ranges(s: Subject) -> tuple[manifolds.Range, ...]:
-        return tuple(tuple(limits) if limits else s.range_of(d) for d in plane(s))
-
-    def linear(s: Subject) -> Made:
-        middle = s.codes.median(0).values
-        return manifolds.linear_grid(
-            s.vae, size=s.size, ranges=ranges(s), dimensions=plane(s), at=middle, seed=s.seed
-        )
-
-    def quantiles(s: Subject) -> Made:
-        return manifolds.quantile_grid(s.vae, size=s.size, dimensions=plane(s), seed=s.seed)
-
-    again("linearly_sampled_reconstructions", linear)
-    again("quantile_grid", quantiles)
-
-
-def again(name: str, make: Callable[[Subject], Made]) -> None:
-    """Register a picture under the same name, drawn otherwise."""
-    old = PICTURES[name]
-    gallery.picture(
-        old.file,
-        old.caption,
-        *old.needs,
-        slow=old.slow,
-        beside_autoencoder=f"{name}_beside_autoencoder" in PICTURES,
-    )(make)
 
 
 # Several runs

@@ -13,6 +13,7 @@ import pytest
 import torch
 from browser import DESK, PHONE, headless_browser, opened, width_of_content  # noqa: F401
 from conftest import small_vae
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pyro_vae import checkpoints, likelihoods, networks, posteriors, priors
@@ -268,16 +269,13 @@ def runs(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture
-def analyze(monkeypatch):
-    """The program's `main`; what it registers is forgotten afterwards."""
+def analyze():
+    """The program's `main`."""
     path = Path(__file__).parent.parent / "scripts" / "analyze.py"
     spec = importlib.util.spec_from_file_location("analyze", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    before = dict(gallery.PICTURES)
-    yield lambda *arguments: module.main([str(argument) for argument in arguments])
-    gallery.PICTURES.clear()
-    gallery.PICTURES.update(before)
+    return lambda *arguments: module.main([str(argument) for argument in arguments])
 
 
 def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, capsys):
@@ -290,14 +288,29 @@ def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, caps
         "explorer.html",
     ]
     assert gallery.PICTURES["interpolation"].caption in (folder / "report.html").read_text()
-    vae = checkpoints.load(Run(folder).weights)
-    looked_at = gallery.Subject(vae, Experiment.open(folder).dataset, progress=False)
+    looked_at = chosen(folder, pair=(3, 8), steps=7)
     figure = gallery.PICTURES["interpolation"].make(looked_at)
     names = looked_at.test.class_names
     labels = looked_at.test.labels
     assert len(figure.axes) == 7
     expected = f"From {names[labels[3]]} to {names[labels[8]]}: 7 steps"
     assert figure.get_suptitle().startswith(expected)
+    assert pixels(folder / "interpolation.png") == pixels(figure)
+
+
+def chosen(folder: Path, **choices) -> gallery.Subject:
+    """What `analyze.py` looks at with these options."""
+    vae, dataset = checkpoints.load(Run(folder).weights), Experiment.open(folder).dataset
+    return gallery.Subject(vae, dataset, progress=False, choices=gallery.Choices(**choices))
+
+
+def pixels(picture: Path | Figure) -> bytes:
+    if isinstance(picture, Figure):
+        file = io.BytesIO()
+        picture.savefig(file)
+        file.seek(0)
+        picture = file
+    return Image.open(picture).tobytes()
 
 
 def test_ranges_and_dimensions_are_options(analyze, runs):
@@ -305,11 +318,12 @@ def test_ranges_and_dimensions_are_options(analyze, runs):
         runs[0], "--only", "linearly_sampled_reconstructions", "--range", -5, 4,
         "--dimensions", 2, 1,
     )  # fmt: skip
-    vae = checkpoints.load(Run(runs[0]).weights)
-    looked_at = gallery.Subject(vae, Experiment.open(runs[0]).dataset, progress=False)
-    ax = gallery.PICTURES["linearly_sampled_reconstructions"].make(looked_at).axes[0]
+    looked_at = chosen(runs[0], range=(-5, 4), plane=(1, 0))
+    figure = gallery.PICTURES["linearly_sampled_reconstructions"].make(looked_at)
+    ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("z₂", "z₁")
     assert ax.get_xlim()[0] == pytest.approx(-5 - 9 / 38)
+    assert pixels(runs[0] / "linearly_sampled_reconstructions.png") == pixels(figure)
     page = (runs[0] / "explorer.html").read_text()
     assert '"names":["z₂","z₁"]' in page
 

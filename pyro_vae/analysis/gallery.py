@@ -7,7 +7,7 @@ one, write one.
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -41,6 +41,23 @@ class PictureError(ValueError):
     """No picture is called so."""
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What a person wants shown, where the pictures would choose by themselves.
+
+    Attributes:
+        pair: the test images to interpolate between, from 0.
+        steps: images of an interpolation, the ends included.
+        plane: the two dimensions of grids, from 0.
+        range: of both coordinates of the even grid, low and high.
+    """
+
+    pair: tuple[int, int] | None = None
+    steps: int | None = None
+    plane: tuple[int, int] | None = None
+    range: manifolds.Range | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """What is looked at. What several pictures need is computed once.
@@ -53,6 +70,7 @@ class Subject:
         stages: (epoch, codes of the first test images after it), if some were kept.
         seed: of all randomness.
         progress: show a bar within pictures that take long.
+        choices: what a person wants shown.
     """
 
     vae: VAE
@@ -62,6 +80,7 @@ class Subject:
     stages: Sequence[progress.Stage] = ()
     seed: int = 0
     progress: bool = True
+    choices: Choices = Choices()
 
     @property
     def test(self) -> ImageData:
@@ -96,7 +115,7 @@ class Subject:
     @cached_property
     def of_autoencoder(self) -> "Subject":
         """The plain autoencoder, looked at likewise."""
-        return Subject(self.autoencoder, self.dataset, seed=self.seed, progress=self.progress)
+        return replace(self, vae=self.autoencoder, history=(), autoencoder=None, stages=())
 
     @property
     def size(self) -> int:
@@ -117,7 +136,9 @@ class Subject:
         return self.dataset.train.select(order[:5000])
 
     def range_of(self, dimension: int) -> manifolds.Range:
-        """What a grid covers: the prior's range, or else that of the codes."""
+        """What a grid covers: as chosen, else the prior's range, or else that of the codes."""
+        if self.choices.range:
+            return self.choices.range
         if has_elbo(self.vae):
             return manifolds.prior_range(self.vae, dimension, seed=self.seed)
         values = self.codes[:, dimension]
@@ -132,9 +153,21 @@ class Subject:
 
     @property
     def plane(self) -> tuple[int, int]:
-        """The two dimensions that say most; D = 1 has one, twice."""
+        """As chosen, else the two dimensions that say most; D = 1 has one, twice."""
+        if self.choices.plane:
+            return self.choices.plane
         dimensions = self.leading(2)
         return dimensions[0], dimensions[-1]
+
+    @cached_property
+    def pair(self) -> ImageData:
+        """The two test images to interpolate between: as chosen, else of different classes."""
+        return interpolation.choose_pair(self.test, *(self.choices.pair or ()))
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The number of steps of an interpolation, where one was chosen."""
+        return {"steps": self.choices.steps} if self.choices.steps else {}
 
 
 @dataclass(frozen=True)
@@ -455,7 +488,7 @@ def traverse(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def interpolated(s: Subject) -> Made:
-    return interpolation.row(s.vae, interpolation.choose_pair(s.test), seed=s.seed)
+    return interpolation.row(s.vae, s.pair, seed=s.seed, **s.steps)
 
 
 @picture(
@@ -465,7 +498,7 @@ def interpolated(s: Subject) -> Made:
     "many dimensions",
 )
 def interpolation_ways(s: Subject) -> Made:
-    return interpolation.both_ways(s.vae, interpolation.choose_pair(s.test), seed=s.seed)
+    return interpolation.both_ways(s.vae, s.pair, seed=s.seed, **s.steps)
 
 
 @picture(
@@ -475,7 +508,7 @@ def interpolation_ways(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def interpolation_film(s: Subject) -> Made:
-    return interpolation.frames(s.vae, interpolation.choose_pair(s.test), seed=s.seed)
+    return interpolation.frames(s.vae, s.pair, seed=s.seed, **s.steps)
 
 
 @picture(
