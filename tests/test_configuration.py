@@ -1,5 +1,7 @@
 """Settings: from the command line, to a file and back, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 from conftest import small_vae  # noqa: F401
 
@@ -31,6 +33,18 @@ def test_a_configuration_reproduces_itself(tmp_path, name, flags):
     assert second.recipe.learning_rate == 0.5
     assert second.settings.limit == 7 and second.settings.seed == 3
     assert str(second.recipe.build((1, 8, 8))) == str(first.recipe.build((1, 8, 8)))
+
+
+EXPERIMENTS = sorted((Path(__file__).parent.parent / "docs" / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_of_the_docs_is_a_configuration(path):
+    configuration = read(path)
+    shape = RECIPES[configuration.recipe.name].image_shape
+    assert configuration.recipe.build(shape).latent_size == configuration.recipe.latent_size
+    before = configuration.settings.start_from
+    assert before is None or any(Path(before).name == other.stem for other in EXPERIMENTS)
 
 
 def test_as_published_is_the_source_and_ours_is_not():

@@ -31,14 +31,14 @@ def row(stages: Sequence[Stage], images: ImageData, *, most: int = 5, seed: int 
     Raises:
         ValueError: there are no stages.
     """
+    stages = evenly(stages, most)
     planes, groups = _planes(stages, seed), grouping(images)
-    shown = np.unique(np.linspace(0, len(planes) - 1, min(most, len(planes))).round().astype(int))
     fig, axes = panels(
-        1, len(shown), 2.4, title="The codes of the same images as training goes on",
+        1, len(stages), 2.4, title="The codes of the same images as training goes on",
         sharex=True, sharey=True,
     )  # fmt: skip
-    for ax, i in zip(axes[0], shown, strict=True):
-        _draw(ax, stages[i][0], planes[i], planes, groups, scale=0.5)
+    for ax, (epoch, _), plane in zip(axes[0], stages, planes, strict=True):
+        _draw(ax, epoch, plane, planes, groups, scale=0.5)
     for ax in axes[0]:
         ax.set(xlabel="", ylabel="")
     fig.supxlabel(planes[0].names[0])
@@ -48,12 +48,21 @@ def row(stages: Sequence[Stage], images: ImageData, *, most: int = 5, seed: int 
 
 
 @styled
-def frames(stages: Sequence[Stage], images: ImageData, *, seed: int = 0) -> list[Frame]:
+def frames(
+    stages: Sequence[Stage], images: ImageData, *, most: int = 40, seed: int = 0
+) -> list[Frame]:
     """The latent scatter after each epoch, as frames on the same axes.
+
+    Args:
+        stages: (epoch, codes (N, D) after it), in order.
+        images: the N images.
+        most: frames; of more epochs, evenly spaced ones with the first and the last.
+        seed: for D = 1, of the random heights.
 
     Raises:
         ValueError: there are no stages.
     """
+    stages = evenly(stages, most)
     planes, groups = _planes(stages, seed), grouping(images)
     pictures = []
     for (epoch, _), plane in zip(stages, planes, strict=True):
@@ -62,6 +71,12 @@ def frames(stages: Sequence[Stage], images: ImageData, *, seed: int = 0) -> list
         add_legend([axes[0, 0]], groups)
         pictures.append(figure_frame(fig))
     return pictures
+
+
+def evenly(stages: Sequence[Stage], most: int) -> list[Stage]:
+    """At most so many of the stages, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, len(stages) - 1, min(most, len(stages))).round().astype(int)
+    return [stages[place] for place in np.unique(places)]
 
 
 def _planes(stages: Sequence[Stage], seed: int) -> list[Projection]:
