@@ -19,8 +19,9 @@ ROWS = (
     ("distortion", "distortion, -E log p(x|z)", "nats per image"),
     ("rate", "rate, KL(q(z|x) || p(z))", "nats per image"),
     ("published_loss", "loss on the source's scale", "as the source counts"),
-    ("bits_per_dimension", "bits per dimension, at most", "bits per value of an image"),
+    ("bits_per_dimension", "the ELBO's bits per dimension", "bits per value of an image"),
     ("negative_log_likelihood", "-log p(x), weighted samples", "nats per image"),
+    ("log_likelihood_bits", "its bits per dimension", "bits per value of an image"),
     ("log_likelihood_error", "its standard error, images", "nats per image"),
     ("sampling_error", "one image's sampling error", "nats per image"),
 )

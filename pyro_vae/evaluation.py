@@ -39,9 +39,10 @@ class Evaluation:
         latent_size: the dimension D.
         active_units: dimensions whose posterior mean varies over the images by more than 0.01.
         verdict: whether the posterior collapsed onto the prior, in words.
-        bits_per_dimension: the bound's, if the likelihood says how to compute it.
+        bits_per_dimension: the negative ELBO's, if the likelihood says how to compute it.
         samples: importance samples per image for what follows; 0: none, and None below.
         log_likelihood: importance-weighted estimate of log p(x).
+        log_likelihood_bits: the same in bits per dimension, where there are such.
         log_likelihood_error: its standard error over the images.
         sampling_error: the average standard error of an image's estimate, from its weights.
         untrusted: the part of all images whose weights have a Pareto k above 0.7.
@@ -59,6 +60,7 @@ class Evaluation:
     bits_per_dimension: float | None = None
     samples: int = 0
     log_likelihood: float | None = None
+    log_likelihood_bits: float | None = None
     log_likelihood_error: float | None = None
     sampling_error: float | None = None
     untrusted: float | None = None
@@ -116,7 +118,7 @@ def evaluate(
         active_units=active,
         verdict=verdict(mean_rate, active, vae.latent_size) if proper else NO_PRIOR,
         bits_per_dimension=bits_per_dimension(vae, images, negative_elbo.mean().item()),
-        **_summary(estimate),
+        **_summary(vae, images, estimate),
     )
 
 
@@ -201,12 +203,15 @@ def _standard_error(values: Tensor) -> float:
     return values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
-def _summary(estimate: LogLikelihood | None) -> dict[str, float | int]:
+def _summary(
+    vae: VAE, images: ImageData, estimate: LogLikelihood | None
+) -> dict[str, float | int | None]:
     if estimate is None:
         return {}
     return {
         "samples": estimate.samples,
         "log_likelihood": estimate.mean,
+        "log_likelihood_bits": bits_per_dimension(vae, images, -estimate.mean),
         "log_likelihood_error": estimate.standard_error,
         "sampling_error": estimate.errors.mean().item(),
         "untrusted": estimate.untrusted,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import small_vae
 
-from pyro_vae import evaluate
+from pyro_vae import evaluate, likelihoods, networks
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import bits_per_dimension, verdict
 
@@ -72,6 +72,16 @@ def test_bits_per_dimension_of_known_likelihoods(halves):
     assert bits_per_dimension(vae, halves.with_pixels("dequantised"), 0.0) == pytest.approx(8)
     assert bits_per_dimension(vae, halves, 0.0) is None
     assert bits_per_dimension(small_vae(), halves, 0.0) is None
+
+
+def test_the_log_likelihood_takes_fewer_bits_than_the_bound(halves):
+    decoder = networks.ConvDecoder(2, (1, 8, 8), channels=(16, 8))
+    vae = small_vae(likelihood=likelihoods.DiscretizedLogistic(decoder))
+    found = evaluate(vae, halves, samples=200)
+    expected = -found.log_likelihood / (64 * math.log(2))
+    assert found.log_likelihood_bits == pytest.approx(expected)
+    assert found.log_likelihood_bits < found.bits_per_dimension
+    assert evaluate(small_vae(), halves, samples=5).log_likelihood_bits is None
 
 
 def test_binarised_pixels_are_drawn_anew_and_their_mean_is_the_level():

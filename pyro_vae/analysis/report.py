@@ -33,6 +33,7 @@ MEANINGS = {
     "bits_per_dimension": "The bits that a file of such an image would need for each value.",
     "negative_log_likelihood": "A tighter estimate than the ELBO, by importance sampling: lower "
     "is better.",
+    "log_likelihood_bits": "That estimate in bits for each value of an image.",
     "log_likelihood_error": "How far that estimate would move with other test images.",
     "sampling_error": "How far one image's estimate would move with other samples.",
 }
