@@ -11,6 +11,7 @@ from pyro_vae import distributions
 from pyro_vae.distributions import LEVELS, GreyBernoulli
 from pyro_vae.module import Module
 from pyro_vae.networks import Decoder
+from pyro_vae.scales import log_scale_of, scale_of
 
 constraints = dist.constraints
 
@@ -138,8 +139,6 @@ class ContinuousBernoulli(Likelihood):
 class _LocationScale(Likelihood):
     """A distribution that is shifted and scaled: what `Normal` and its like share."""
 
-    SMALLEST_SCALE = 1e-4
-
     def __init__(
         self,
         decoder: nn.Module,
@@ -150,12 +149,11 @@ class _LocationScale(Likelihood):
         super().__init__(decoder, outputs=2 if learned == "value" else 1)
         if learned not in (False, True, "channel", "value"):
             raise ValueError(f"learned must be a bool, 'channel' or 'value', got {learned!r}.")
-        if scale <= self.SMALLEST_SCALE:
-            raise ValueError(
-                f"{type(self).__name__}: scale must exceed {self.SMALLEST_SCALE}, got {scale}."
-            )
         self.learned, self.sigmoid = learned, sigmoid
-        log_scale = torch.tensor(math.log(scale - self.SMALLEST_SCALE))
+        try:
+            log_scale = log_scale_of(scale)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {error}") from None
         if learned == "channel":
             log_scale = log_scale.repeat(_channels(decoder), 1, 1)
         if learned in (True, "channel"):
@@ -166,7 +164,7 @@ class _LocationScale(Likelihood):
     @property
     def scale(self) -> Tensor:
         """The scale, shape () or (C, 1, 1); one learned per value: where it starts from."""
-        return self.SMALLEST_SCALE + self.log_scale.exp()
+        return scale_of(self.log_scale)
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
         """The distribution of single values."""
@@ -174,9 +172,7 @@ class _LocationScale(Likelihood):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         loc, *log_ratio = self.decoded(z)
-        scale = self.scale
-        if log_ratio:
-            scale = self.SMALLEST_SCALE + (self.log_scale + log_ratio[0]).clamp(max=10).exp()
+        scale = scale_of(self.log_scale + log_ratio[0]) if log_ratio else self.scale
         return self.family(loc.sigmoid() if self.sigmoid else loc, scale).to_event(3)
 
 
@@ -319,7 +315,6 @@ class DiscretizedLogisticMixture(Likelihood):
 
     support = "levels"
     measure = "mass"
-    SMALLEST_SCALE = 1e-4
 
     def __init__(self, decoder: nn.Module, components: int = 10) -> None:
         super().__init__(decoder, outputs=3 * components)
@@ -329,8 +324,8 @@ class DiscretizedLogisticMixture(Likelihood):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         logits, loc, log_scale = self.decoded(z).movedim(0, -1).chunk(3, -1)
-        width = (log_scale - math.log(self.components)).clamp(max=10).exp()
-        each = distributions.DiscretizedLogistic(self.start + loc, self.SMALLEST_SCALE + width)
+        scale = scale_of(log_scale - math.log(self.components))
+        each = distributions.DiscretizedLogistic(self.start + loc, scale)
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), each).to_event(3)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pyro_vae import distributions
 from pyro_vae.distributions import Flow, zuko
 from pyro_vae.module import Module
+from pyro_vae.scales import bounded_exp
 
 
 class Posterior(Module):
@@ -277,8 +278,3 @@ class Delta(Posterior):
 
     def forward(self, x: Tensor) -> dist.Distribution:
         return dist.Delta(self.mean(self.encoder(x)), event_dim=1)
-
-
-def bounded_exp(x: Tensor) -> Tensor:
-    """A scale from its logarithm, within bounds that no sensible posterior meets."""
-    return x.clamp(-15, 15).exp()

@@ -14,11 +14,10 @@ from pyro_vae import distributions
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
 from pyro_vae.modes import evaluating
 from pyro_vae.module import Module
+from pyro_vae.scales import SMALLEST_SCALE, log_scale_of, scale_of
 
 if TYPE_CHECKING:
     from pyro_vae.vae import VAE
-
-SMALLEST_SCALE = 1e-4
 
 
 class Prior(Module):
@@ -77,13 +76,13 @@ class Normal(Prior):
     ) -> None:
         super().__init__()
         _place(self, "loc", _vector(loc, latent_size, "loc"), learned)
-        log_scale = _log_scale(_vector(scale, latent_size, "scale"))
+        log_scale = log_scale_of(_vector(scale, latent_size, "scale"))
         _place(self, "log_scale", log_scale, learned)
 
     @property
     def scale(self) -> Tensor:
         """The scale sigma, shape (D,)."""
-        return SMALLEST_SCALE + self.log_scale.exp()
+        return scale_of(self.log_scale)
 
     def forward(self) -> dist.Distribution:
         return dist.Normal(self.loc, self.scale).to_event(1)
@@ -128,10 +127,10 @@ class MixtureOfGaussians(Prior):
             raise ValueError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(math.sqrt(1 - scale**2) * _spread(components, latent_size))
-        self.log_scale = nn.Parameter(_log_scale(torch.full((components, latent_size), scale)))
+        self.log_scale = nn.Parameter(log_scale_of(torch.full((components, latent_size), scale)))
 
     def forward(self) -> dist.Distribution:
-        scale = SMALLEST_SCALE + self.log_scale.exp()
+        scale = scale_of(self.log_scale)
         return Mixture(self.logits, dist.Normal(self.loc, scale).to_event(1))
 
 
@@ -300,13 +299,6 @@ def _vector(value: float | list[float], size: int, name: str) -> Tensor:
     if vector.dim() and vector.shape != (size,):
         raise ValueError(f"{name} must be one number or {size} of them, got {vector.numel()}.")
     return vector.expand(size).clone()
-
-
-def _log_scale(scale: Tensor) -> Tensor:
-    """The parameter of a scale that stays above `SMALLEST_SCALE`."""
-    if (scale <= SMALLEST_SCALE).any():
-        raise ValueError(f"A scale must exceed {SMALLEST_SCALE}, got {scale.min().item():.4g}.")
-    return (scale - SMALLEST_SCALE).log()
 
 
 def _spread(count: int, size: int) -> Tensor:
