@@ -20,6 +20,10 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read or does not fit."""
 
 
+class ForeignPartError(CheckpointError):
+    """A checkpoint holds a slot of the user's own, which must be handed over."""
+
+
 def save(vae: VAE, path: str | Path, **extra: Any) -> None:
     """Write a model, and any `extra` plain values and tensors, to one file.
 
@@ -46,7 +50,8 @@ def load(
             by you, with any weights; the saved weights are put in.
 
     Raises:
-        CheckpointError: the file is missing or no checkpoint, or a slot of your own is not given.
+        CheckpointError: the file is missing or no checkpoint.
+        ForeignPartError: a slot of your own is not given.
     """
     saved = read(path)
     made: list = []
@@ -82,7 +87,7 @@ def _part(slot: str, description: Any, made: list, given: dict[str, Any]) -> Any
     try:
         return build(description, made)
     except ForeignError as error:
-        raise CheckpointError(
+        raise ForeignPartError(
             f"The {slot} was made with {error.name}, which is not part of pyro_vae: "
             f"build it yourself and hand it over, load(path, {slot}=...)."
         ) from None

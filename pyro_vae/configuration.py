@@ -327,6 +327,9 @@ def _saved(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return yaml.safe_load(Path(path).read_text())
+        saved = yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None
+    if not isinstance(saved, dict):
+        raise ConfigurationError(f"{path} holds no settings: a line for each, such as `epochs: 5`.")
+    return saved

@@ -42,6 +42,7 @@ def plain_errors(*more: type[Exception]) -> Iterator[None]:
         ConfigurationError,
         DataError,
         ObjectiveError,
+        OSError,
         SlotError,
         SupportError,
         TrainingError,
@@ -59,8 +60,10 @@ def table(numbers: dict[str, Any]) -> str:
         if value is not None:
             lines.append(f"  {name:<28}{value:>10.2f}  {unit}")
     if numbers["samples"]:
-        lines.append(
-            f"  ({numbers['samples']} samples an image; Pareto k above 0.7, not to be trusted: "
-            f"{numbers['untrusted']:.1%} of the images)"
-        )
+        doubt = "too few to say how far to trust them"
+        if numbers["untrusted"] is not None:
+            doubt = (
+                f"Pareto k above 0.7, not to be trusted: {numbers['untrusted']:.1%} of the images"
+            )
+        lines.append(f"  ({numbers['samples']} samples an image; {doubt})")
     return "\n".join([*lines, f"  {numbers['verdict']}"])

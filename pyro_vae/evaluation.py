@@ -15,11 +15,14 @@ from pyro import poutine
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae.batching import images_at_once
 from pyro_vae.data import ImageData
 from pyro_vae.importance import LogLikelihood, log_likelihood
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
-from pyro_vae.vae import VAE, centre
+from pyro_vae.posteriors import Delta
+from pyro_vae.slots import check_support
+from pyro_vae.vae import VAE
 
 #: A latent dimension is active where its posterior mean varies more than this over the images.
 ACTIVE_VARIANCE = 0.01
@@ -45,7 +48,8 @@ class Evaluation:
         log_likelihood_bits: the same in bits per dimension, where there are such.
         log_likelihood_error: its standard error over the images.
         sampling_error: the average standard error of an image's estimate, from its weights.
-        untrusted: the part of all images whose weights have a Pareto k above 0.7.
+        untrusted: the part of all images whose weights have a Pareto k above 0.7; None also where
+            there were too few of them.
     """
 
     images: int
@@ -97,12 +101,13 @@ def evaluate(
         seed: of the draws.
         progress: show progress bars.
     """
+    check_support(vae, images)
     found = _collect(vae, images, batch_size, analytic_kl, seed, progress)
     distortion, image_rate = found["distortion"], found["rate"]
-    proper = has_elbo(vae)
+    proper, latent_size = has_elbo(vae), found["codes"].shape[1]
     negative_elbo = distortion + image_rate if proper else distortion
     per_dimension = found["rates"].mean(0) if "rates" in found else None
-    active = int((found["codes"].var(0, correction=0) > ACTIVE_VARIANCE).sum())
+    active = int(active_units(found["codes"], found.get("second")).sum())
     mean_rate = image_rate.mean().item()
     estimate = None
     if samples and proper:
@@ -114,10 +119,12 @@ def evaluate(
         rate=mean_rate if proper else None,
         standard_error=_standard_error(negative_elbo),
         rate_per_dimension=per_dimension.tolist() if proper and per_dimension is not None else None,
-        latent_size=vae.latent_size,
+        latent_size=latent_size,
         active_units=active,
-        verdict=verdict(mean_rate, active, vae.latent_size) if proper else NO_PRIOR,
-        bits_per_dimension=bits_per_dimension(vae, images, negative_elbo.mean().item()),
+        verdict=_verdict(vae, mean_rate, active, latent_size),
+        bits_per_dimension=(
+            bits_per_dimension(vae, images, negative_elbo.mean().item()) if proper else None
+        ),
         **_summary(vae, images, estimate),
     )
 
@@ -129,12 +136,32 @@ def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tenso
     return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
 
 
+def has_prior(vae: VAE) -> bool:
+    """Whether the prior is a distribution: an autoencoder's flat prior is none."""
+    with evaluating(vae), torch.random.fork_rng(devices=[]):
+        return not isinstance(vae.prior(), dist.ImproperUniform)
+
+
 def has_elbo(vae: VAE) -> bool:
-    """Whether the prior is a distribution: a plain autoencoder's flat prior is none."""
-    return not isinstance(vae.prior(), dist.ImproperUniform)
+    """Whether prior and posterior have densities; a flat prior and a Delta posterior have none."""
+    return has_prior(vae) and not isinstance(vae.posterior, Delta)
+
+
+def active_units(codes: Tensor, second: Tensor | None = None) -> Tensor:
+    """Which dimensions of codes (N, D) say something of the image, (D,) booleans.
+
+    A unit is active where its posterior mean varies by more than 0.01 over the images. Importance
+    Weighted Autoencoders (Burda et al., 2016), section 5.2. Where the codes are draws, from
+    posteriors without a known mean, `second` are other draws for the same images: the covariance
+    of the two is the variance of the mean.
+    """
+    codes = codes.double()
+    other = codes if second is None else second.double()
+    return ((codes - codes.mean(0)) * (other - other.mean(0))).mean(0) > ACTIVE_VARIANCE
 
 
 NO_PRIOR = "A plain autoencoder: no prior, so no ELBO, no rate and no samples."
+NO_DENSITY = "A posterior without a density: no ELBO and no rate, the distortion alone."
 
 
 def verdict(rate: float, active: int, latent_size: int) -> str:
@@ -148,6 +175,12 @@ def verdict(rate: float, active: int, latent_size: int) -> str:
     if active < latent_size / 2:
         return f"Partly collapsed: {units}; the others repeat the prior (rate {rate:.2f} nats)."
     return f"Not collapsed: {units} (rate {rate:.2f} nats)."
+
+
+def _verdict(vae: VAE, rate: float, active: int, latent_size: int) -> str:
+    if not has_prior(vae):
+        return NO_PRIOR
+    return verdict(rate, active, latent_size) if has_elbo(vae) else NO_DENSITY
 
 
 def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None:
@@ -172,6 +205,7 @@ def _collect(
     """What is known of each image: distortion, rate, rates per dimension, code."""
     found: dict[str, list[Tensor]] = {}
     with evaluating(vae), seeded(seed, vae.device):
+        batch_size = images_at_once(vae, batch_size)
         count = math.ceil(len(images) / batch_size)
         parts = images.batches(batch_size)
         for x in tqdm(parts, "evaluating", count, unit="batch", disable=not progress):
@@ -180,8 +214,10 @@ def _collect(
             parts = {
                 "distortion": -likelihood.log_prob(x),
                 "rate": rate(q, p, z, analytic_kl),
-                "codes": centre(q),
+                "codes": codes_of(q),
             }
+            if not has_mean(q):
+                parts["second"] = q.sample()
             with suppress(ObjectiveError):  # Not every posterior and prior factorise.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
             for name, part in parts.items():
@@ -197,6 +233,19 @@ def _sites(
     model = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
     z = guide.nodes["z"]
     return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]
+
+
+def has_mean(posterior: dist.Distribution) -> bool:
+    """Whether the mean of every code is known."""
+    try:
+        return bool(posterior.mean.isfinite().all())
+    except (NotImplementedError, AttributeError):
+        return False
+
+
+def codes_of(posterior: dist.Distribution) -> Tensor:
+    """The posterior's means, (B, D), of binary codes the probabilities; else one draw of each."""
+    return posterior.mean if has_mean(posterior) else posterior.sample()
 
 
 def _standard_error(values: Tensor) -> float:

@@ -84,18 +84,32 @@ class Experiment:
             ConfigurationError: a part refuses its settings, or the earlier run's weights.
         """
         settings = self.configuration.settings
-        pyro.set_rng_seed(settings.seed)
-        try:
-            vae = self.recipe.build(self.dataset.image_shape)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"The model cannot be built: {error}") from error
+        vae = self._built()
         if settings.start_from is not None:
             start_from(vae, Run(Path(settings.start_from)))
         return vae
 
+    def _built(self) -> VAE:
+        pyro.set_rng_seed(self.configuration.settings.seed)
+        shape = self.dataset.image_shape
+        try:
+            self.recipe.objective(), self.recipe.annealing(), self.recipe.schedule()
+            return self.recipe.build(shape)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"The model cannot be built: {error}") from error
+
     def load(self) -> VAE:
-        """The trained model, on the CPU, in evaluation mode."""
-        return checkpoints.load(self.run.weights)
+        """The trained model, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: there is none that can be read.
+        """
+        try:
+            return checkpoints.load(self.run.weights)
+        except checkpoints.ForeignPartError:
+            vae = self._built()  # The configuration knows the class of your own.
+        vae.load_state_dict(checkpoints.read(self.run.weights)["weights"])
+        return vae.eval()
 
     def fit(
         self,
@@ -128,7 +142,10 @@ class Experiment:
         )
 
     def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:
-        """Evaluate on the test images, and keep the numbers in the run folder.
+        """Evaluate on the test images.
+
+        The numbers of all images are kept in the run folder, and stay there until as many samples
+        are taken again.
 
         Args:
             vae: the trained model.
@@ -137,8 +154,14 @@ class Experiment:
         """
         test = self.dataset.test.select(slice(images))
         numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
-        write_json(self.run.evaluation, numbers)
+        if len(test) == len(self.dataset.test) and samples >= self._samples_kept():
+            write_json(self.run.evaluation, numbers)
         return numbers
+
+    def _samples_kept(self) -> int:
+        if not self.run.evaluation.exists():
+            return 0
+        return json.loads(self.run.evaluation.read_text())["samples"]
 
     def history(self) -> list[Record]:
         """The records of all finished epochs."""

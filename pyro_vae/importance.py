@@ -21,12 +21,15 @@ from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae.batching import images_at_once, numbers_per_image
 from pyro_vae.data import ImageData
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.vae import VAE
 
-#: How many values of decoded images are held at once, in one chunk.
+#: How many numbers are held at once, in one chunk (see `batching.numbers_per_image`).
 CHUNK_VALUES = 2**23
+#: Of fewer weights the shape of a tail is not estimated.
+SHORTEST_TAIL = 5
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class LogLikelihood:
     Attributes:
         values: log p(x) of each image, (N,), in nats.
         errors: the standard error of each, (N,), in nats, from its own weights.
-        pareto_k: the shape of each image's weight tail, (N,); NaN where there were too few
-            weights (under 25) or they were all equal.
+        pareto_k: the shape of each image's weight tail, (N,); infinite where one weight is so
+            large that others vanish beside it; NaN where there were too few weights (under 25) or
+            they were all equal.
         samples: the number K of weights for each.
     """
 
@@ -58,8 +62,10 @@ class LogLikelihood:
         return self.values.double().std().item() / n**0.5 if n > 1 else 0.0
 
     @property
-    def untrusted(self) -> float:
-        """The part of all images whose Pareto k exceeds 0.7."""
+    def untrusted(self) -> float | None:
+        """The part of all images whose Pareto k exceeds 0.7; None if there were too few weights."""
+        if tail_length(self.samples) < SHORTEST_TAIL:
+            return None
         return (self.pareto_k > 0.7).double().mean().item()
 
 
@@ -79,6 +85,7 @@ def log_likelihood(
     """
     found = []
     with evaluating(vae), seeded(seed, vae.device):
+        batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
         count = math.ceil(len(images) / batch_size)
         parts = images.batches(batch_size)
         for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=not progress):
@@ -106,7 +113,7 @@ def log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
 
 def _estimate(vae: VAE, x: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
     """log p(x), its standard error and Pareto k of each image of a batch, (B,) each, on the CPU."""
-    chunk = max(1, CHUNK_VALUES // x.numel())
+    chunk = max(1, CHUNK_VALUES // (len(x) * numbers_per_image(vae)))
     tail = tail_length(samples)
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
     largest = torch.empty(0, len(x), dtype=torch.double)
@@ -133,7 +140,7 @@ def pareto_k(largest: Tensor) -> Tensor:
         largest: the log-weights of the tail and, last, its threshold, (M + 1, B), in falling
             order.
     """
-    if len(largest) < 6:
+    if len(largest) <= SHORTEST_TAIL:
         return torch.full((largest.shape[1],), math.nan, dtype=torch.double)
     weights = (largest - largest[0]).exp()
     exceedances = (weights[:-1] - weights[-1]).flip(0)
@@ -143,6 +150,7 @@ def pareto_k(largest: Tensor) -> Tensor:
 def _shape(exceedances: Tensor) -> Tensor:
     """k of one tail, from its exceedances in rising order."""
     if exceedances[0] <= 0:
-        return torch.tensor(math.nan, dtype=torch.double)
+        vanished = exceedances[-1] > 0
+        return torch.tensor(math.inf if vanished else math.nan, dtype=torch.double)
     k, _ = fit_generalized_pareto(exceedances)
     return torch.as_tensor(k, dtype=torch.double)

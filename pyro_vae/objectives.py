@@ -66,8 +66,9 @@ class ELBO(Objective):
 
     Args:
         analytic_kl: take the rate in closed form where there is one (`TraceMeanField_ELBO`), not
-            from the posterior's draws (`Trace_ELBO`). The two agree in expectation. Always so
-            for a posterior whose draws are only relaxed, such as a straight-through Bernoulli.
+            from the posterior's draws (`Trace_ELBO`). The two agree in expectation. Never so for
+            a posterior that is not reparameterised; always so for one whose draws are only
+            relaxed, such as a straight-through Bernoulli.
         particles: draws from the posterior per image.
     """
 
@@ -82,6 +83,15 @@ class ELBO(Objective):
 
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
         analytic = self.analytic_kl or getattr(vae.posterior, "analytic_kl_only", False)
+        try:
+            return self._bound(vae, x, beta, analytic)
+        except NotImplementedError:
+            # Pyro takes the closed form of reparameterised posteriors alone.
+            if not analytic:
+                raise
+            return self._bound(vae, x, beta, analytic=False)
+
+    def _bound(self, vae: VAE, x: Tensor, beta: float, analytic: bool) -> Bound:
         estimator = self.analytic if analytic else self.sampled
         with Latents() as latents:
             total = estimator.differentiable_loss(vae.model, vae.guide, x, beta=beta)
@@ -286,7 +296,8 @@ def rate(
     """
     if analytic:
         try:
-            return kl_divergence(posterior, prior)
+            # Not every closed form broadcasts: that of two Bernoullis does not.
+            return kl_divergence(posterior, prior.expand(posterior.batch_shape))
         except NotImplementedError:
             pass
     return posterior.log_prob(z) - prior.log_prob(z)
@@ -330,14 +341,18 @@ def detached(distribution: dist.Distribution) -> dist.Distribution:
         return base.to_event(distribution.reinterpreted_batch_ndims)
     own = vars(distribution)
     parameters = {name: own[name].detach() for name in distribution.arg_constraints if name in own}
-    if "scale_tril" in parameters:  # Others of the same covariance may have been kept beside it.
-        parameters = {name: parameters[name] for name in ("loc", "scale_tril")}
-    if not parameters:
-        raise ObjectiveError(
-            "This gradient needs a posterior whose parameters can be detached, such as "
-            f"DiagonalNormal; {type(distribution).__name__} hides its own."
-        )
-    return type(distribution)(**parameters)
+    if "scale_tril" in parameters:  # The same covariance in other words may be kept beside it.
+        parameters.pop("covariance_matrix", None)
+        parameters.pop("precision_matrix", None)
+    try:
+        if parameters:
+            return type(distribution)(**parameters)
+    except TypeError:  # Its constructor has other names.
+        pass
+    raise ObjectiveError(
+        "This gradient needs a posterior whose parameters can be detached, such as "
+        f"DiagonalNormal; {type(distribution).__name__} hides its own."
+    )
 
 
 def _draw(
@@ -345,6 +360,11 @@ def _draw(
 ) -> tuple[dist.Distribution, dist.Distribution, Tensor, Tensor]:
     """q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
     q = vae.posterior(x)
+    if isinstance(q, dist.Delta):
+        raise ObjectiveError(
+            f"{what.capitalize()} needs a posterior with a density, and Delta has none: train it "
+            "with ELBO, or choose another posterior, such as DiagonalNormal."
+        )
     if not q.has_rsample or getattr(vae.posterior, "analytic_kl_only", False):
         name = type(vae.posterior).__name__
         raise ObjectiveError(

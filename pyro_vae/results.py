@@ -33,7 +33,7 @@ UNITS = (
     "alone; ± is the standard deviation over seeds."
 )
 #: Settings that do not make a run another experiment.
-IRRELEVANT = ("seed", "data_dir", "device", "start_from")
+IRRELEVANT = ("seed", "data_dir")
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def collect(folders: Iterable[str | Path]) -> list[Row]:
     """
     names: dict[str, str] = {}
     numbers: dict[str, list[dict[str, float]]] = {}
-    for folder in folders:
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         experiment = Experiment.open(folder)
         key = _configuration(experiment)
-        names[key] = _name(experiment)
+        names.setdefault(key, f"{folder.name}: {_name(experiment)}")
         numbers.setdefault(key, []).append(numbers_of(experiment))
     return [Row(names[key], numbers[key]) for key in numbers]
 
@@ -114,6 +114,7 @@ def mean_and_spread(values: Sequence[float], digits: int) -> str:
 
 def _configuration(experiment: Experiment) -> str:
     settings: dict[str, Any] = yaml.safe_load(experiment.configuration.text)
+    settings["start_from"] = settings.get("start_from") is not None
     return yaml.safe_dump({k: v for k, v in settings.items() if k not in IRRELEVANT})
 
 

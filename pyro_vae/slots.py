@@ -3,6 +3,7 @@
 import inspect
 import re
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import likelihoods, posteriors, priors
+from pyro_vae.data import ImageData
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.vae import VAE
 
@@ -34,7 +36,7 @@ def check_slots(vae: VAE, x: Tensor) -> None:
     Warns:
         ScoreFunctionWarning: the posterior is not reparameterised.
     """
-    with torch.no_grad(), evaluating(vae), seeded(0, x.device):
+    with torch.enable_grad(), evaluating(vae), seeded(0, x.device):
         posterior = _try(vae, x)
     if not posterior.has_rsample:
         warnings.warn(
@@ -46,18 +48,104 @@ def check_slots(vae: VAE, x: Tensor) -> None:
         )
 
 
+def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
+    """Refuse images that the likelihood is not made for, if it can say so.
+
+    Raises:
+        SupportError: naming the likelihood and the remedy.
+    """
+    check = getattr(vae.likelihood, "check", None)
+    if callable(check):
+        check(images.as_float(slice(0, count)))
+
+
 def _try(vae: VAE, x: Tensor) -> dist.Distribution:
     """Call every slot and look at what comes; returns the posterior's distribution."""
-    prior = vae.prior()
+    prior = _call("prior", vae.prior)
     expect("prior", "prior()", prior, (), None)
-    posterior = vae.posterior(x)
+    posterior = _call("posterior", vae.posterior, x)
     expect("posterior", "posterior(x)", posterior, x.shape[:1], prior.event_shape)
     z = torch.stack([posterior.sample(), posterior.sample()])
     _check_support(prior, posterior, z)
-    for codes in (z[0], z):
-        call = f"likelihood(z) of z with shape {tuple(codes.shape)}"
-        expect("likelihood", call, vae.likelihood(codes), codes.shape[:-1], x.shape[1:])
+    likelihood = _try_likelihood(vae, x, z[0])
+    _try_likelihood(vae, x, z)
+    known = {id(parameter) for parameter in vae.parameters()}
+    _check_parameters("prior", _score("prior", prior, z[0]), known)
+    drawn = posterior.rsample() if posterior.has_rsample else posterior.log_prob(z[0])
+    _check_parameters("posterior", drawn, known)
+    _check_parameters("likelihood", _score("likelihood", likelihood, x), known)
     return posterior
+
+
+def _try_likelihood(vae: VAE, x: Tensor, z: Tensor) -> dist.Distribution:
+    likelihood = _call("likelihood", vae.likelihood, z)
+    call = f"likelihood(z) of z with shape {tuple(z.shape)}"
+    expect("likelihood", call, likelihood, z.shape[:-1], x.shape[1:])
+    return likelihood
+
+
+def _call(slot: str, slot_of_model: Callable, *inputs: Tensor) -> Any:
+    """What a slot returns.
+
+    Raises:
+        SlotError: it fails, as where sizes do not fit.
+    """
+    try:
+        return slot_of_model(*inputs)
+    except (RuntimeError, ValueError, IndexError) as error:
+        given = f" at an input of shape {tuple(inputs[0].shape)}" if inputs else ""
+        raise SlotError(f"The {slot}, {_named(slot_of_model)}, fails{given}: {error}") from error
+
+
+def _score(slot: str, distribution: dist.Distribution, values: Tensor) -> Tensor:
+    """The log-probability of values: images under a likelihood, codes under a prior.
+
+    Raises:
+        SlotError: they are none that it could score.
+    """
+    try:
+        return distribution.log_prob(values)
+    except (ValueError, NotImplementedError) as error:
+        what = "these images" if slot == "likelihood" else "the posterior's draws"
+        raise SlotError(
+            f"The {slot}, {_described(distribution)}, cannot score {what}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Why, without the tensor that torch prints along."""
+    text = " ".join(str(error).split()).split("tensor(")[0]
+    return text or type(error).__name__
+
+
+def _check_parameters(slot: str, result: Tensor, known: set[int]) -> None:
+    """Refuse parameters that would get gradients and yet never move: the model has them not.
+
+    Raises:
+        SlotError: naming the slot and their shapes.
+    """
+    strange = [leaf for leaf in _leaves(result) if id(leaf) not in known]
+    if strange:
+        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in strange[:3])
+        raise SlotError(
+            f"The {slot} uses {len(strange)} parameters that the model does not hold, of shapes "
+            f"{shapes}, ...: they would never be trained. Make the {slot} an nn.Module that holds "
+            "its networks as attributes, or switch their gradients off: requires_grad_(False)."
+        )
+
+
+def _leaves(result: Tensor) -> list[Tensor]:
+    """The tensors at which a result's gradients would gather."""
+    found, todo, seen = [], [result.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        todo += [before for before, _ in node.next_functions]
+    return found
 
 
 def expect(
@@ -119,7 +207,9 @@ def _remedy(came: Any) -> str:
 
 
 def _named(slot: Any) -> str:
-    return type(slot).__name__ if isinstance(slot, nn.Module) else getattr(slot, "__name__", "")
+    if isinstance(slot, nn.Module):
+        return type(slot).__name__
+    return getattr(getattr(slot, "func", slot), "__name__", type(slot).__name__)  # A partial's.
 
 
 class Row(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from pyro_vae.objectives import ELBO, Bound, Objective
 from pyro_vae.priors import Prior
 from pyro_vae.runs import Run, write_json
 from pyro_vae.schedules import OneCycle, Schedule
-from pyro_vae.slots import check_slots
+from pyro_vae.slots import check_slots, check_support
 from pyro_vae.vae import VAE
 
 Record = dict[str, float]
@@ -30,6 +30,10 @@ Keep = Literal["best", "last"]
 DIVERGED = (
     "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
     "scales that reach 0."
+)
+OUTSIDE = (
+    "A value lies outside a distribution's support: an image outside the likelihood's, or a draw "
+    "of the posterior outside the prior's. Choose distributions that fit."
 )
 
 
@@ -88,16 +92,22 @@ def fit(
 
     Raises:
         TrainingError: the loss is no longer a number, or there is nothing to resume.
+        ValueError: a setting is out of its range.
         SupportError: the images are outside the likelihood's support.
         SlotError: a slot returns something else than is expected of it.
+        ObjectiveError: the objective needs what the distributions do not have.
     """
     objective, annealing = objective or ELBO(), annealing or Constant()
+    check_settings(images, beta, epochs, batch_size, keep)
     objective.start(len(images))
     device = choose_device(device)
     vae.to(device)
     check_support(vae, images)
-    check_slots(vae, images.as_float(slice(0, 4)).to(device))
-    images, validation = images.to(device), validation and validation.to(device)
+    few = images.as_float(slice(0, 4)).to(device)
+    check_slots(vae, few)
+    check_objective(vae, few, objective, beta * annealing(0.0))
+    images = images.to(device)
+    validation = validation.to(device) if validation else None  # An empty one is none.
     optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
     schedule = schedule or OneCycle()
     schedule.start(optimizer, learning_rate)
@@ -159,15 +169,15 @@ def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
 
 @contextmanager
 def explained(bar: "Bar") -> Iterator[None]:
-    """Say that the training diverged, where Pyro says that a distribution's parameter is NaN."""
+    """Say in words what Pyro's validation refuses; a sound model passed it at the start."""
     try:
         yield
     except ValueError as error:
-        # Validation refuses the NaN that a network returns; a sound model passed it at the start.
         if "invalid values" not in str(error):
             raise
         bar.close()
-        raise TrainingError(f"{DIVERGED} ({bar.name})") from error
+        outside = "within the support" in str(error)  # Else a network returned NaN.
+        raise TrainingError(f"{OUTSIDE if outside else DIVERGED} ({bar.name})") from error
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -187,15 +197,25 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         raise TrainingError(f"The device {name!r} cannot be used here: {reason}") from None
 
 
-def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
-    """Refuse images that the likelihood is not made for, if it can say so.
+def check_settings(
+    images: ImageData, beta: float, epochs: int, batch_size: int, keep: Keep
+) -> None:
+    """Refuse settings with which a training would go wrong silently, or far from here."""
+    if not isinstance(images, ImageData):
+        raise TypeError(f"fit needs ImageData, such as dataset.train, not {type(images).__name__}.")
+    if not (math.isfinite(beta) and beta >= 0):
+        raise ValueError(f"beta must be 0 or more, got {beta}.")
+    if min(epochs, batch_size) < 1:
+        raise ValueError(f"epochs and batch_size must be positive, got {epochs} and {batch_size}.")
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}, got {keep!r}.")
 
-    Raises:
-        SupportError: naming the likelihood and the remedy.
-    """
-    check = getattr(vae.likelihood, "check", None)
-    if callable(check):
-        check(images.as_float(slice(0, count)))
+
+@torch.no_grad()
+def check_objective(vae: VAE, x: Tensor, objective: Objective, beta: float) -> None:
+    """Try an objective on a few images, before anything is written."""
+    with evaluating(vae), seeded(0, x.device):
+        objective(vae, x, beta)
 
 
 def start_from(vae: VAE, images: ImageData, count: int = 5000) -> None:

@@ -65,7 +65,8 @@ class VAE(nn.Module):
     def image_shape(self) -> torch.Size:
         """(C, H, W), as the likelihood says."""
         with evaluating(self):
-            z = torch.zeros(1, self.latent_size, device=self.device)
+            of_model = next(self.parameters(), torch.empty(0))
+            z = torch.zeros(1, self.latent_size, device=self.device, dtype=of_model.dtype)
             return self.likelihood(z).event_shape
 
     def model(self, x: Tensor, beta: float = 1.0) -> None:
@@ -147,7 +148,7 @@ def centre(posterior: dist.Distribution) -> Tensor:
 
     The mean of binary codes is no code: theirs is the likeliest one.
     """
-    if not posterior.support.is_discrete:
+    if not _discrete(posterior):
         return _mean_or_draw(posterior)
     try:
         return posterior.mode.nan_to_num()  # torch gives NaN where 0 and 1 are equally likely.
@@ -155,11 +156,20 @@ def centre(posterior: dist.Distribution) -> Tensor:
         return posterior.sample()
 
 
+def _discrete(distribution: dist.Distribution) -> bool:
+    try:
+        return distribution.support.is_discrete
+    except NotImplementedError:
+        return False
+
+
 def _mean_or_draw(distribution: dist.Distribution) -> Tensor:
     try:
-        return distribution.mean
+        mean = distribution.mean
     except (NotImplementedError, AttributeError):
         return distribution.sample()
+    # Of a Cauchy, torch says that the mean is NaN.
+    return mean if mean.isfinite().all() else distribution.sample()
 
 
 def _forget(name: str) -> None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pyro_vae.console import plain_errors
 from pyro_vae.results import collect, markdown
-from pyro_vae.runs import write_text
+from pyro_vae.runs import Run, write_text
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,7 +26,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("runs", nargs="+", help="folders of trained runs")
     parser.add_argument("--out", help="a file to write the table to")
     settings = parser.parse_args(list(arguments))
-    rows = collect(tqdm(settings.runs, "runs", leave=False))
+    folders = [folder for folder in settings.runs if Run(Path(folder)).exists()]
+    for folder in settings.runs:
+        if folder not in folders:
+            print(f"{folder} is left out: it holds no run", file=sys.stderr)
+    rows = collect(tqdm(folders, "runs", leave=False))
     text = f"{datetime.now(UTC):%Y-%m-%d}\n\n{markdown(rows)}\n"
     print(text)
     if settings.out:

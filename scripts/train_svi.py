@@ -85,8 +85,16 @@ def beside(experiment: Experiment, arguments: list[str]) -> Experiment:
     """The plain autoencoder of the same shape, in a folder within the run's."""
     folder = experiment.run.folder / "autoencoder"
     going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * folder.exists()
-    plain = ["--autoencoder", "--prior", "Flat", "--posterior", "Delta", "--start-from", "null"]
-    return Experiment.start([*going_on, *plain, "--out", str(folder)])
+    plain = {
+        "prior": "Flat",
+        "posterior": "Delta",
+        "objective": "ELBO",
+        "annealing": "Constant",
+        "start-from": "null",
+        "out": str(folder),
+    }
+    options = [part for name, value in plain.items() for part in (f"--{name}", value)]
+    return Experiment.start([*going_on, "--autoencoder", *options])
 
 
 def stopped(experiment: Experiment) -> str:

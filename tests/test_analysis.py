@@ -28,14 +28,13 @@ from pyro_vae.analysis import (
     traversals,
 )
 from pyro_vae.analysis.embeddings import (
-    active_units,
     draw_prior,
     elbo_and_log_likelihood,
     rate_per_dimension,
     terms_of,
 )
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import evaluate
+from pyro_vae.evaluation import active_units, evaluate
 
 SHAPE = (1, 8, 8)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import small_vae
 
-from pyro_vae import evaluate, likelihoods, networks
+from pyro_vae import VAE, evaluate, likelihoods, networks, posteriors, priors
+from pyro_vae.analysis import embeddings
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import bits_per_dimension, verdict
 
@@ -110,3 +111,58 @@ def test_dequantised_pixels_fill_their_level():
     assert torch.equal(drawn.floor().to(torch.uint8), images.images)
     within = (drawn - drawn.floor()).flatten()
     assert abs(within.mean().item() - 0.5) < 5 * math.sqrt(1 / 12 / 1500)
+
+
+def binary(posterior: type) -> VAE:
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    return small_vae(prior=priors.Bernoulli(2), posterior=posterior(encoder, 2))
+
+
+@pytest.mark.parametrize("posterior", [posteriors.Bernoulli, posteriors.StraightThroughBernoulli])
+def test_binary_codes_have_a_rate_in_closed_form(halves, posterior):
+    vae = binary(posterior)
+    q = vae.posterior(halves.as_float())
+    p = q.base_dist.probs
+    by_hand = p * (2 * p).log() + (1 - p) * (2 * (1 - p)).log()
+    found = evaluate(vae, halves)
+    assert found.rate_per_dimension == pytest.approx(by_hand.mean(0).tolist(), abs=1e-6)
+    parts = embeddings.rate_per_dimension(vae, halves)
+    assert parts.tolist() == pytest.approx(by_hand.mean(0).tolist(), abs=1e-6)
+    # Untrained probabilities near 1/2 are the same for all images; draws of them are not.
+    assert found.active_units == 0 and "Collapsed" in found.verdict
+
+
+def test_draws_of_a_collapsed_posterior_are_no_active_units(digits):
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    vae = small_vae(posterior=posteriors.InverseAutoregressiveFlow(encoder, 2))
+    with torch.no_grad():
+        for head in (vae.posterior.mean, vae.posterior.log_scale, vae.posterior.context):
+            head.weight.zero_()
+    assert evaluate(vae, digits.train).active_units == 0
+
+
+def test_a_delta_has_no_density_to_take_a_rate_of(halves):
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    vae = small_vae(posterior=posteriors.Delta(encoder, 2))
+    found = evaluate(vae, halves, samples=50)
+    assert (found.elbo, found.rate, found.log_likelihood) == (None, None, None)
+    assert found.distortion > 0 and "without a density" in found.verdict
+
+
+def test_a_vamp_prior_in_training_is_left_as_it_was(digits):
+    encoder = networks.BatchNormEncoder((1, 8, 8), channels=(8,), strides=(2,))
+    vae = small_vae(
+        prior=priors.VampPrior(2, 5), posterior=posteriors.DiagonalNormal(encoder, 2)
+    ).train()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    evaluate(vae, digits.test)
+    assert vae.training
+    assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
+
+
+def test_data_off_the_support_is_refused_by_name(halves):
+    decoder = networks.ConvDecoder(2, (1, 8, 8), channels=(16, 8))
+    vae = small_vae(likelihood=likelihoods.Bernoulli(decoder))
+    grey = ImageData(halves.images // 2)
+    with pytest.raises(likelihoods.SupportError, match="Bernoulli"):
+        evaluate(vae, grey)

@@ -1,5 +1,7 @@
 """The importance-weighted log-likelihood against closed forms, image by image."""
 
+import math
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -7,7 +9,8 @@ import torch
 from pyro.ops.stats import fit_generalized_pareto
 from test_exact import SHAPE, D, exact_posterior, linear_likelihood, marginal
 
-from pyro_vae import VAE, importance, priors
+from pyro_vae import VAE, importance, likelihoods, networks, posteriors, priors
+from pyro_vae.batching import numbers_per_image
 from pyro_vae.data import ImageData
 from pyro_vae.importance import log_likelihood, log_weights, pareto_k, tail_length
 from pyro_vae.objectives import IWAE
@@ -113,3 +116,29 @@ def test_the_bound_increases_with_k_and_stays_below(images):
     draws = log_weights(vae, x[:1], 200_000).squeeze(1)
     expected = (draws.view(-1, 4).logsumexp(1) - torch.tensor(4.0).log()).mean().item()
     assert bounds[1] == pytest.approx(expected, abs=0.03)
+
+
+def test_one_weight_beside_which_others_vanish_is_never_trusted():
+    log_w = torch.tensor([[0.0], [-800.0], [-801.0], [-802.0], [-803.0], [-804.0]]).double()
+    assert pareto_k(log_w).item() == math.inf
+    assert pareto_k(torch.zeros(6, 1).double()).isnan().all()
+
+
+def test_too_few_weights_say_nothing_of_trust(images):
+    vae, _ = linear_vae(wide)
+    assert log_likelihood(vae, images, samples=20).untrusted is None
+    assert log_likelihood(vae, images, samples=25).untrusted is not None
+
+
+def test_what_a_likelihood_holds_for_each_value_counts(monkeypatch):
+    images = torch.randint(0, 256, (6, 1, 4, 4), dtype=torch.uint8)
+    decoder = networks.MLPDecoder(2, (1, 4, 4))
+    likelihood = likelihoods.Categorical(decoder)
+    encoder = networks.MLPEncoder((1, 4, 4))
+    vae = VAE(priors.StandardNormal(2), likelihood, posteriors.DiagonalNormal(encoder, 2))
+    assert numbers_per_image(vae) == 16 * 256
+    monkeypatch.setattr(importance, "CHUNK_VALUES", 2 * 16 * 256)
+    seen = []
+    likelihood.decoder.register_forward_hook(lambda *call: seen.append(call[2].numel()))
+    log_likelihood(vae, ImageData(images), samples=3)
+    assert max(seen) == 2 * 16 * 256

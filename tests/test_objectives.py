@@ -7,7 +7,7 @@ import torch
 from conftest import small_vae
 from torch.nn import functional as F
 
-from pyro_vae import annealing, evaluate, fit
+from pyro_vae import annealing, evaluate, fit, networks, posteriors, priors
 from pyro_vae.objectives import (
     ELBO,
     IWAE,
@@ -307,3 +307,30 @@ def test_annealed_training_sees_every_weight(digits):
     fit(small_vae(), digits.train, objective=Watching(), beta=2.0, epochs=2, batch_size=200,
         annealing=annealing.Linear(0.5), device="cpu", progress=False)  # fmt: skip
     assert seen[0] == 0.0 and max(seen) == seen[-1] == 2.0 and seen == sorted(seen)
+
+
+def test_the_closed_form_falls_back_where_gradients_are_the_score_functions():
+    vae = small_vae(
+        prior=priors.Bernoulli(2),
+        posterior=posteriors.Bernoulli(networks.ConvEncoder((1, 8, 8), channels=(8, 16)), 2),
+    )
+    x = torch.rand(20, 1, 8, 8)
+    found = [
+        torch.stack([objective(vae, x).loss for _ in range(100)])
+        for objective in (ELBO(), ELBO(analytic_kl=True))
+    ]
+    error = found[0].std() / 10
+    assert (found[0].mean() - found[1].mean()).abs() < 5 * error
+    vae.zero_grad()
+    found[1].mean().backward()
+    assert (vae.posterior.logits.weight.grad != 0).any()
+
+
+@pytest.mark.parametrize(
+    "objective", [IWAE(samples=3, doubly_reparameterized=True), FreeBits(), Capacity()]
+)
+def test_a_delta_is_refused_by_name_where_a_density_is_needed(objective):
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    vae = small_vae(posterior=posteriors.Delta(encoder, 2))
+    with pytest.raises(ObjectiveError, match="Delta has none"):
+        objective(vae, torch.rand(4, 1, 8, 8))

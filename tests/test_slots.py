@@ -274,3 +274,34 @@ def test_every_class_of_the_table_needs_only_what_recipes_give_it():
         made = getattr(modules[row.slot], row.name)(*given[row.slot])
         assert isinstance(made, torch.nn.Module)
     assert issubclass(priors.Flat, Prior)
+
+
+def test_parameters_that_the_model_does_not_hold_are_refused():
+    outside = torch.nn.Linear(2, 64)
+
+    def likelihood(z):
+        return dist.Normal(outside(z).unflatten(-1, SHAPE), 1.0).to_event(3)
+
+    vae = VAE(**{**GOOD, "likelihood": likelihood})
+    message = r"likelihood uses 2 parameters that the model does not hold.*\(64, 2\).*nn.Module"
+    with pytest.raises(SlotError, match=message):
+        check_slots(vae, torch.rand(5, *SHAPE))
+    outside.requires_grad_(False)
+    check_slots(vae, torch.rand(5, *SHAPE))
+
+
+def test_a_likelihood_that_cannot_score_the_images_is_named():
+    def likelihood(z):
+        return dist.Bernoulli(logits=torch.zeros(*z.shape[:-1], *SHAPE)).to_event(3)
+
+    vae = VAE(**{**GOOD, "likelihood": likelihood})
+    with pytest.raises(SlotError, match="likelihood, Bernoulli .*cannot score these images"):
+        check_slots(vae, torch.rand(5, *SHAPE))
+    check_slots(vae, torch.rand(5, *SHAPE).round())
+
+
+def test_a_slot_that_fails_is_named_with_its_input():
+    encoder = networks.MLPEncoder(SHAPE)
+    vae = small_vae(prior=priors.StandardNormal(3), posterior=posteriors.DiagonalNormal(encoder, 3))
+    with pytest.raises(SlotError, match=r"Bernoulli, fails at an input of shape \(5, 3\)"):
+        check_slots(vae, torch.rand(5, *SHAPE))

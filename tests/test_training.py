@@ -94,15 +94,17 @@ def test_a_stopped_run_goes_on_exactly_as_if_never_stopped(digits, tmp_path, sch
     halves, resumed = run(tmp_path / "halves", resume=True)
     assert torch.equal(weights(whole), weights(halves))
     for one, other in zip(history, resumed, strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {
-            k: v for k, v in other.items() if k != "seconds"
+        assert {k: v for k, v in one.items() if "seconds" not in k} == {
+            k: v for k, v in other.items() if "seconds" not in k
         }
 
 
 def test_a_run_folder_is_usable_before_the_first_epoch_has_ended(digits, tmp_path):
     class Interrupting(ELBO):
         def __call__(self, *arguments):
-            raise KeyboardInterrupt
+            if torch.is_grad_enabled():  # Not when it is tried beforehand.
+                raise KeyboardInterrupt
+            return super().__call__(*arguments)
 
     with pytest.raises(KeyboardInterrupt):
         quick(small_vae(), digits, objective=Interrupting(), folder=tmp_path)
@@ -201,7 +203,7 @@ def test_evaluation_averages_images_not_batches(digits):
     distortion, rate = terms(vae.eval(), images.as_float(), analytic_kl=True)
     found = evaluate(vae, images, batch_size=100)
     assert found.distortion == pytest.approx(distortion.mean().item(), rel=1e-5)
-    assert found.rate == pytest.approx(rate.mean().item(), rel=1e-5)
+    assert found.rate is None and found.elbo is None  # A Delta has no density.
 
 
 def test_an_autoencoder_has_a_distortion_and_no_elbo(digits):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae import objectives
+from pyro_vae.batching import images_at_once
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import ACTIVE_VARIANCE, has_elbo, terms
+from pyro_vae.evaluation import has_elbo, terms
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.vae import VAE, centre
 
@@ -39,7 +40,7 @@ def embed(vae: VAE, images: ImageData, *, draw: bool = False, seed: int = 0) -> 
 def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
     """The images in [0, 1], (N, C, H, W), of latent vectors (N, D)."""
     with evaluating(vae), seeded(seed, vae.device):
-        batches = z.to(vae.device, torch.float32).split(BATCH_SIZE)
+        batches = z.to(vae.device, torch.float32).split(images_at_once(vae, BATCH_SIZE))
         return torch.cat([vae.images(batch).cpu() for batch in batches])
 
 
@@ -112,15 +113,6 @@ def rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor 
     return total / len(images)
 
 
-def active_units(codes: Tensor) -> Tensor:
-    """Which dimensions of codes (N, D) say something of the image, (D,) booleans.
-
-    A unit is active where its posterior mean varies by more than 0.01 over the images. Importance
-    Weighted Autoencoders (Burda et al., 2016), section 5.2.
-    """
-    return codes.var(0) > ACTIVE_VARIANCE
-
-
 def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
     """The D independent parts of a distribution over (D,), or None where it has none."""
     try:
@@ -130,5 +122,5 @@ def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
 
 
 def _batches(vae: VAE, images: ImageData) -> Iterator[Tensor]:
-    for x in images.batches(BATCH_SIZE):
+    for x in images.batches(images_at_once(vae, BATCH_SIZE)):
         yield x.to(vae.device)

@@ -31,7 +31,7 @@ from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.comparison import beside
 from pyro_vae.analysis.embeddings import embed, rate_per_dimension, terms_of
 from pyro_vae.data import Dataset, ImageData
-from pyro_vae.evaluation import has_elbo
+from pyro_vae.evaluation import has_prior
 from pyro_vae.vae import VAE
 
 Made = Figure | list[Frame]
@@ -139,7 +139,7 @@ class Subject:
         """What a grid covers: as chosen, else the prior's range, or else that of the codes."""
         if self.choices.range:
             return self.choices.range
-        if has_elbo(self.vae):
+        if has_prior(self.vae):
             return manifolds.prior_range(self.vae, dimension, seed=self.seed)
         values = self.codes[:, dimension]
         return values.min().item(), values.max().item()
@@ -192,7 +192,7 @@ class Picture:
 NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
     "labels": (lambda s: s.test.labels is not None, "the images have no classes"),
     "attributes": (lambda s: bool(s.test.attributes), "the images have no attributes"),
-    "prior": (lambda s: has_elbo(s.vae), "a flat prior has no samples and no ELBO"),
+    "prior": (lambda s: has_prior(s.vae), "a flat prior has no samples and no ELBO"),
     "autoencoder": (lambda s: s.autoencoder is not None, "no plain autoencoder was given"),
     "history": (lambda s: bool(s.history), "no history of the training was given"),
     "stages": (lambda s: bool(s.stages), "no codes were kept during training"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
-from pyro_vae.analysis.embeddings import ACTIVE_VARIANCE, active_units, draw_prior, factors_of
+from pyro_vae.analysis.embeddings import draw_prior, factors_of
 from pyro_vae.analysis.projections import Method, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -24,7 +24,7 @@ from pyro_vae.analysis.style import (
     styled,
 )
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import has_elbo
+from pyro_vae.evaluation import ACTIVE_VARIANCE, active_units, has_prior
 from pyro_vae.vae import VAE
 
 DRAWS = 20_000
@@ -162,7 +162,7 @@ def marginals(
         seed: of the draws that estimate a prior's marginals where they are not known.
     """
     dimensions = list(dimensions or _widest(codes, 4))
-    proper = has_elbo(vae)
+    proper = has_prior(vae)
     rows = [("VAE", codes, MODEL) if proper else ("plain autoencoder", codes, OTHER)]
     if autoencoder_codes is not None:
         rows.append(("plain autoencoder", autoencoder_codes, OTHER))

@@ -186,14 +186,15 @@ def at_embeddings(
     """
     groups, plane = grouping(images), project(codes, points=len(codes), seed=seed)
     chosen, corners, side = _thinned(plane.points, tiles, resolution, seed)
-    indices = torch.from_numpy(plane.indices[chosen])
+    places = plane.indices[chosen]
+    indices = torch.from_numpy(places)
     shown = decode(vae, codes[indices], seed=seed) if decoded else images.as_float(indices)
     what = f"What {len(indices)} codes decode to" if decoded else f"{len(indices)} images"
     title = f"{what}, drawn where the codes lie"
     fig, axes = panels(height=5.6, title=title)
     ax = axes[0, 0]
     scatter_groups(ax, plane.points, groups and groups[plane.indices], scale=0.3)
-    values = None if groups is None else groups.values[indices]
+    values = None if groups is None else groups.values[places]
     canvas = _canvas(shown, corners, side, resolution, values)
     low, span = plane.points.min(0), _span(plane.points)
     pixel = span / (resolution - side)
