@@ -317,6 +317,10 @@ class DiscretizedLogisticMixture(Likelihood):
     measure = "mass"
 
     def __init__(self, decoder: nn.Module, components: int = 10) -> None:
+        if components < 1:
+            raise ValueError(
+                f"DiscretizedLogisticMixture: components must be positive, got {components}."
+            )
         super().__init__(decoder, outputs=3 * components)
         self.components = components
         start = (torch.arange(components) + 0.5) / components

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from numbers import Integral, Real
 from typing import Any, Self
 
 import torch
@@ -42,9 +43,9 @@ def describe(value: Any, seen: dict[int, int] | None = None) -> Any:
         return value.detach().cpu()
     if value is None or isinstance(value, bool):
         return value
-    for plain in (int, float, str):
-        if isinstance(value, plain):
-            return plain(value)  # Of a subclass too, which a checkpoint could not hold.
+    for plain, kind in ((int, Integral), (float, Real), (str, str)):
+        if isinstance(value, kind):
+            return plain(value)  # Of a subclass or NumPy's, too, which a checkpoint cannot hold.
     if id(value) in seen:
         return {"same": seen[id(value)]}
     if not isinstance(value, Module) or not type(value).__module__.startswith(f"{PACKAGE}."):

@@ -73,6 +73,8 @@ class ELBO(Objective):
     """
 
     def __init__(self, analytic_kl: bool = False, particles: int = 1) -> None:
+        if particles < 1:
+            raise ValueError(f"ELBO: particles must be positive, got {particles}.")
         self.analytic_kl = analytic_kl
         settings = {
             "num_particles": particles,
@@ -114,6 +116,8 @@ class FreeBits(Objective):
     """
 
     def __init__(self, nats: float = 0.5, analytic_kl: bool = True) -> None:
+        if nats < 0:
+            raise ValueError(f"FreeBits: nats must be 0 or more, got {nats}.")
         self.nats, self.analytic_kl = nats, analytic_kl
 
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
@@ -136,6 +140,10 @@ class Capacity(Objective):
     """
 
     def __init__(self, nats: float = 25.0, rise: float = 0.8, analytic_kl: bool = True) -> None:
+        if nats < 0 or not 0 < rise <= 1:
+            raise ValueError(
+                f"Capacity: nats must be 0 or more and rise lie in (0, 1], got {nats} and {rise}."
+            )
         self.nats, self.rise, self.analytic_kl = nats, rise, analytic_kl
 
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
@@ -160,10 +168,10 @@ class TotalCorrelation(Objective):
     """
 
     def __init__(self, images: int | None = None) -> None:
-        self.images = images
+        self.images = self.given = images
 
     def start(self, images: int) -> None:
-        self.images = images
+        self.images = self.given or images
 
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
         q, p, z, distortion = _draw(vae, x, "total correlation")

@@ -64,6 +64,8 @@ class DiagonalNormal(Posterior):
         spread: Literal["log_variance", "log_scale"] = "log_variance",
     ) -> None:
         super().__init__(encoder, latent_size)
+        if spread not in ("log_variance", "log_scale"):
+            raise ValueError(f"spread must be log_variance or log_scale, got {spread!r}.")
         self.mean = self.head()
         self.spread = self.head()
         self.half = 0.5 if spread == "log_variance" else 1.0

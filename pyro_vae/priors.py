@@ -123,6 +123,7 @@ class MixtureOfGaussians(Prior):
 
     def __init__(self, latent_size: int, components: int = 10, scale: float = 0.5) -> None:
         super().__init__()
+        _require_components(self, components)
         if not SMALLEST_SCALE < scale < 1:
             raise ValueError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
         self.logits = nn.Parameter(torch.zeros(components))
@@ -150,6 +151,7 @@ class VampPrior(Prior):
 
     def __init__(self, latent_size: int, components: int = 500) -> None:
         super().__init__()
+        _require_components(self, components)
         self.latent_size, self.components = latent_size, components
         self.register_buffer("logits", torch.zeros(components), persistent=False)
         self.register_buffer("started", torch.tensor(False))
@@ -207,6 +209,8 @@ class NormalizingFlow(Prior):
         hidden: int = 64,
     ) -> None:
         super().__init__()
+        if family not in ("spline", "affine"):
+            raise ValueError(f"NormalizingFlow: family must be spline or affine, got {family!r}.")
         make = {"spline": zuko.flows.NSF, "affine": zuko.flows.MAF}[family]
         self.transform = make(
             latent_size, transforms=transforms, hidden_features=(hidden, hidden)
@@ -291,6 +295,12 @@ def _place(module: nn.Module, name: str, value: Tensor, learned: bool) -> None:
         module.register_parameter(name, nn.Parameter(value))
     else:
         module.register_buffer(name, value)
+
+
+def _require_components(prior: Prior, components: int) -> None:
+    if components < 1:
+        name = type(prior).__name__
+        raise ValueError(f"{name}: components must be positive, got {components}.")
 
 
 def _vector(value: float | list[float], size: int, name: str) -> Tensor:

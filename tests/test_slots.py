@@ -5,12 +5,23 @@ import math
 import warnings
 from functools import partial
 
+import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
 from conftest import small_vae
 
-from pyro_vae import VAE, checkpoints, evaluate, fit, likelihoods, networks, posteriors, priors
+from pyro_vae import (
+    VAE,
+    checkpoints,
+    evaluate,
+    fit,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import seeded
 from pyro_vae.priors import Prior
@@ -305,3 +316,45 @@ def test_a_slot_that_fails_is_named_with_its_input():
     vae = small_vae(prior=priors.StandardNormal(3), posterior=posteriors.DiagonalNormal(encoder, 3))
     with pytest.raises(SlotError, match=r"Bernoulli, fails at an input of shape \(5, 3\)"):
         check_slots(vae, torch.rand(5, *SHAPE))
+
+
+ENCODER, DECODER = networks.MLPEncoder(SHAPE), networks.MLPDecoder(2, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: objectives.ELBO(particles=0), "particles must be positive, got 0"),
+        (lambda: objectives.FreeBits(nats=-1), "nats must be 0 or more, got -1"),
+        (lambda: objectives.Capacity(rise=0), r"rise lie in \(0, 1\], got 25.0 and 0"),
+        (lambda: posteriors.DiagonalNormal(ENCODER, 2, spread="log_std"), "got 'log_std'"),
+        (lambda: priors.VampPrior(2, components=0), "VampPrior: components must be positive"),
+        (lambda: priors.MixtureOfGaussians(2, 0), "MixtureOfGaussians: components must be pos"),
+        (lambda: priors.NormalizingFlow(2, family="nsf"), "spline or affine, got 'nsf'"),
+        (lambda: likelihoods.DiscretizedLogisticMixture(DECODER, 0), "components must be positive"),
+    ],
+)
+def test_settings_out_of_their_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beta": -1.0}, "beta must be 0 or more"),
+        ({"batch_size": 0}, "must be positive, got 1 and 0"),
+        ({"keep": "bst"}, "keep must be one of best, last, got 'bst'"),
+    ],
+)
+def test_a_training_refuses_settings_out_of_their_range(digits, settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit(small_vae(), digits.train, **{"epochs": 1, "progress": False} | settings)
+    with pytest.raises(TypeError, match="fit needs ImageData.*not Dataset"):
+        fit(small_vae(), digits)
+
+
+def test_sizes_from_numpy_are_saved(tmp_path):
+    vae = small_vae(prior=priors.StandardNormal(np.int64(2)))
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    assert checkpoints.load(tmp_path / "vae.pt").latent_size == 2
