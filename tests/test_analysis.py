@@ -1,11 +1,14 @@
 """The pictures' contents: what is drawn where, in which colours, and for which models."""
 
+import math
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from conftest import small_vae
 from matplotlib.colors import to_rgb
 from torch import nn
 
@@ -692,3 +695,26 @@ def test_progress_has_a_panel_per_epoch_on_the_same_axes(size):
     assert len(frames) == 2 and frames[0].tobytes() != frames[1].tobytes()
     with pytest.raises(ValueError, match="no codes"):
         progress.row([], IMAGES)
+
+
+def spherical() -> VAE:
+    with torch.random.fork_rng():
+        encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+        return small_vae(
+            latent_size=3,
+            prior=priors.HypersphereUniform(3),
+            posterior=posteriors.PowerSpherical(encoder, 3),
+        )
+
+
+def test_what_lies_off_a_sphere_is_decoded_in_its_direction():
+    vae = spherical()
+    z = draw_prior(vae, 5)
+    assert torch.allclose(decode(vae, 0.1 * z), decode(vae, z), atol=1e-6)
+    assert not torch.allclose(vae.images(0.1 * z), vae.images(z), atol=1e-6)
+
+
+def test_a_density_that_is_the_same_everywhere_is_said_in_words(digits):
+    vae = spherical()
+    figure = latents.aggregate_posterior(embed(vae, digits.test, draw=True), vae)
+    assert f"log p(z) = {-math.log(4 * math.pi):.2f} nats" in figure.axes[2].get_title()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pyro.distributions as dist
 import torch
+from pyro.distributions import constraints
 from torch import Tensor
 
 from pyro_vae import objectives
@@ -38,9 +39,16 @@ def embed(vae: VAE, images: ImageData, *, draw: bool = False, seed: int = 0) -> 
 
 @torch.no_grad()
 def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
-    """The images in [0, 1], (N, C, H, W), of latent vectors (N, D)."""
+    """The images in [0, 1], (N, C, H, W), of latent vectors (N, D).
+
+    Where the prior lives on a sphere, of the vectors' directions: a grid or a straight way leaves
+    the sphere, and what lies inside it means nothing.
+    """
     with evaluating(vae), seeded(seed, vae.device):
-        batches = z.to(vae.device, torch.float32).split(images_at_once(vae, BATCH_SIZE))
+        z = z.to(vae.device, torch.float32)
+        if _on_sphere(vae):
+            z = torch.nn.functional.normalize(z, dim=-1)
+        batches = z.split(images_at_once(vae, BATCH_SIZE))
         return torch.cat([vae.images(batch).cpu() for batch in batches])
 
 
@@ -119,6 +127,13 @@ def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
         return objectives.factors(distribution)
     except objectives.ObjectiveError:
         return None
+
+
+def _on_sphere(vae: VAE) -> bool:
+    try:
+        return vae.prior().support is constraints.sphere
+    except NotImplementedError:  # The user's own need not know its support.
+        return False
 
 
 def _batches(vae: VAE, images: ImageData) -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ from pyro_vae.analysis.style import (
     PRIOR,
     SEQUENTIAL,
     Figure,
+    bare,
     latent_name,
     number,
     panels,
@@ -279,6 +280,11 @@ def _densities(axes: np.ndarray, samples: tuple[np.ndarray, np.ndarray], names) 
 
 def _log_densities(ax: Axes, vae: VAE, draws: Tensor, prior: Tensor) -> None:
     codes, reference = (vae.prior().log_prob(z.to(vae.device)).cpu() for z in (draws, prior))
+    if reference.max() - reference.min() < 1e-3:
+        bare(ax)
+        level = f"log p(z) = {reference[0]:.2f} nats"
+        ax.set_title(f"the prior's density is\nthe same everywhere:\n{level}")
+        return
     inside = (codes >= torch.quantile(reference, 0.05)).float().mean()
     _compare(ax, codes, reference)
     ax.set(
