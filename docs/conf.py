@@ -1,5 +1,6 @@
 """How Sphinx builds these pages. Tables are generated from the code at every build."""
 
+import json
 from pathlib import Path
 
 from pyro_vae import slots
@@ -12,7 +13,8 @@ html_theme = "furo"
 html_title = "pyro_vae"
 exclude_patterns = ["_build", "generated"]
 
-GENERATED = Path(__file__).parent / "generated"
+HERE = Path(__file__).parent
+GENERATED = HERE / "generated"
 
 
 def slots_table() -> str:
@@ -24,6 +26,25 @@ def slots_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def likelihoods_table() -> str:
+    """What `evaluate.py --json` printed of each experiment that was measured."""
+    lines = [
+        "| experiment | −ELBO | distortion | rate | −log p(x) | bits/dim | active | untrusted |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted((HERE / "experiments").glob("*.json")):
+        found = json.loads(path.read_text())
+        bits = found["log_likelihood_bits"]
+        lines.append(
+            f"| `{path.stem}` | {-found['elbo']:.2f} | {found['distortion']:.2f} | "
+            f"{found['rate']:.2f} | {-found['log_likelihood']:.2f} ± "
+            f"{found['log_likelihood_error']:.2f} | {bits:.3f} | "
+            f"{found['active_units']} of {found['latent_size']} | {found['untrusted']:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 GENERATED.mkdir(exist_ok=True)
 (GENERATED / "slots.md").write_text(slots_table())
+(GENERATED / "likelihoods.md").write_text(likelihoods_table())
 (GENERATED / "recipes.md").write_text(f"```text\n{listing()}\n```\n")
