@@ -412,9 +412,10 @@ def test_uniform_points_fill_each_dimensions_own_range():
     assert torch.equal(z[:3], samples.uniform_points(codes, 5000)[:3])
 
 
-def test_nearest_finds_the_nearest_across_chunks():
+def test_nearest_finds_the_nearest_across_chunks(monkeypatch):
+    monkeypatch.setattr(samples, "_VALUES_AT_ONCE", 9 * IMAGES.levels()[0].numel())
     query = IMAGES.as_float(torch.tensor([7, 41]))
-    distances, indices = samples.nearest(query, IMAGES, 3, chunk=9)
+    distances, indices = samples.nearest(query, IMAGES, 3)
     everything = torch.cdist(query.flatten(1), IMAGES.as_float().flatten(1)).sort()
     assert torch.equal(indices, everything.indices[:, :3]) and indices[:, 0].tolist() == [7, 41]
     assert torch.allclose(distances[:, 1:], everything.values[:, 1:3], atol=1e-4)
