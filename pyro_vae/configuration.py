@@ -102,11 +102,13 @@ class Configuration:
         recipe: the system, with every override applied.
         settings: everything as parsed: `data_dir`, `limit`, `seed`, `out`, ...
         text: what reproduces the run, as YAML.
+        changed: the settings of the recipe that were overridden, by name.
     """
 
     recipe: Recipe
     settings: Namespace
     text: str
+    changed: tuple[str, ...]
 
     def dataset(self) -> Dataset:
         """The run's images, sized, padded and binarised as its recipe says.
@@ -141,7 +143,7 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
     settings = reader.parse_args(list(arguments))
     made = reader.instantiate(settings)
     defaults = reader.get_defaults()
-    changed = [name for name in SETTINGS if settings[name] != defaults[name]]
+    changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
     recipe = recipe.with_settings(**{name: made[name] for name in SETTINGS})
     if changed:
         recipe = recipe.with_settings(summary=f"{recipe.summary}; changed: {', '.join(changed)}")
@@ -154,6 +156,7 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
         recipe=recipe,
         settings=settings,
         text=reader.dump(lasting, skip_validation=True),
+        changed=changed,
     )
 
 

@@ -22,7 +22,7 @@ from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.posteriors import Delta
 from pyro_vae.slots import check_support
-from pyro_vae.vae import VAE
+from pyro_vae.vae import VAE, mean_of
 
 #: A latent dimension is active where its posterior mean varies more than this over the images.
 ACTIVE_VARIANCE = 0.01
@@ -207,16 +207,17 @@ def _collect(
     with evaluating(vae), seeded(seed, vae.device):
         batch_size = images_at_once(vae, batch_size)
         count = math.ceil(len(images) / batch_size)
-        parts = images.batches(batch_size)
-        for x in tqdm(parts, "evaluating", count, unit="batch", disable=not progress):
+        batches = images.batches(batch_size)
+        for x in tqdm(batches, "evaluating", count, unit="batch", disable=not progress):
             x = x.to(vae.device)
             q, p, likelihood, z = _sites(vae, x)
+            mean = mean_of(q)
             parts = {
                 "distortion": -likelihood.log_prob(x),
                 "rate": rate(q, p, z, analytic_kl),
-                "codes": codes_of(q),
+                "codes": q.sample() if mean is None else mean,
             }
-            if not has_mean(q):
+            if mean is None:
                 parts["second"] = q.sample()
             with suppress(ObjectiveError):  # Not every posterior and prior factorise.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
@@ -233,19 +234,6 @@ def _sites(
     model = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
     z = guide.nodes["z"]
     return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]
-
-
-def has_mean(posterior: dist.Distribution) -> bool:
-    """Whether the mean of every code is known."""
-    try:
-        return bool(posterior.mean.isfinite().all())
-    except (NotImplementedError, AttributeError):
-        return False
-
-
-def codes_of(posterior: dist.Distribution) -> Tensor:
-    """The posterior's means, (B, D), of binary codes the probabilities; else one draw of each."""
-    return posterior.mean if has_mean(posterior) else posterior.sample()
 
 
 def _standard_error(values: Tensor) -> float:

@@ -93,6 +93,7 @@ class Experiment:
         pyro.set_rng_seed(self.configuration.settings.seed)
         shape = self.dataset.image_shape
         try:
+            # These three are not needed yet, but refuse their settings before anything is written.
             self.recipe.objective(), self.recipe.annealing(), self.recipe.schedule()
             return self.recipe.build(shape)
         except (TypeError, ValueError) as error:

@@ -119,8 +119,7 @@ def _configuration(experiment: Experiment) -> str:
 
 
 def _name(experiment: Experiment) -> str:
-    recipe, settings = experiment.recipe, experiment.configuration.settings
-    name = f"`{recipe.name}`"
+    settings, changed = experiment.configuration.settings, experiment.configuration.changed
+    name = f"`{experiment.recipe.name}`"
     name += ", as published" * settings.as_published + ", autoencoder" * settings.autoencoder
-    _, _, changed = recipe.summary.partition("; changed: ")
-    return f"{name}; {changed}" if changed else name
+    return f"{name}; {', '.join(changed)}" if changed else name

@@ -107,15 +107,11 @@ def _score(slot: str, distribution: dist.Distribution, values: Tensor) -> Tensor
         return distribution.log_prob(values)
     except (ValueError, NotImplementedError) as error:
         what = "these images" if slot == "likelihood" else "the posterior's draws"
+        text = " ".join(str(error).split())
+        reason = text.split("tensor(")[0] or type(error).__name__  # torch prints all values along.
         raise SlotError(
-            f"The {slot}, {_described(distribution)}, cannot score {what}: {_first_line(error)}"
+            f"The {slot}, {_described(distribution)}, cannot score {what}: {reason}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """Why, without the tensor that torch prints along."""
-    text = " ".join(str(error).split()).split("tensor(")[0]
-    return text or type(error).__name__
 
 
 def _check_parameters(slot: str, result: Tensor, known: set[int]) -> None:

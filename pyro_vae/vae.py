@@ -163,13 +163,19 @@ def _discrete(distribution: dist.Distribution) -> bool:
         return False
 
 
-def _mean_or_draw(distribution: dist.Distribution) -> Tensor:
+def mean_of(distribution: dist.Distribution) -> Tensor | None:
+    """A distribution's mean, or None where it is not known or not finite."""
     try:
         mean = distribution.mean
     except (NotImplementedError, AttributeError):
-        return distribution.sample()
+        return None
     # Of a Cauchy, torch says that the mean is NaN.
-    return mean if mean.isfinite().all() else distribution.sample()
+    return mean if mean.isfinite().all() else None
+
+
+def _mean_or_draw(distribution: dist.Distribution) -> Tensor:
+    mean = mean_of(distribution)
+    return distribution.sample() if mean is None else mean
 
 
 def _forget(name: str) -> None:

@@ -239,7 +239,7 @@ class Epoch:
 
 
 def train(
-    system: str,
+    system: Literal[tuple(SYSTEMS)],
     data: str | None = None,
     epochs: int | None = None,
     limit: int | None = None,
@@ -298,32 +298,12 @@ def test_loss(system: System, net: Net, images: Tensor) -> float:
     return total / len(images)
 
 
-def main(
-    system: Literal[tuple(SYSTEMS)],
-    data: str | None = None,
-    epochs: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    data_dir: str | None = None,
-    size: int | None = None,
-    device: str | None = None,
-) -> None:
-    """Train one system as published; a line for each epoch.
-
-    Args:
-        system: its name.
-        data: a data set, or the path of one; the source's unless given.
-        epochs: how often every image is seen; the source's unless given.
-        limit: train on the first so many images.
-        seed: of weights, order and draws.
-        data_dir: where data sets are kept.
-        size: pixels of a side (cartoon: 256 unless given).
-        device: CUDA where there is one, else the CPU, unless given.
-    """
-    for epoch in train(system, data, epochs, limit, seed, data_dir, size, device):
+def main() -> None:
+    """Train one system as the command line says; a line for each epoch."""
+    for epoch in auto_cli(train):
         line = f"test loss {epoch.loss:.3f}, {epoch.train_seconds:.1f} s of training"
         print(f"epoch {epoch.number}: {line}", flush=True)
 
 
 if __name__ == "__main__":
-    auto_cli(main)
+    main()
