@@ -329,11 +329,15 @@ class State:
                 checkpoints.save(self.vae, self.run.weights, epoch=self.epoch)
 
     def save(self) -> None:
-        """Write the run folder's state, if there is one."""
+        """Write the run folder's state, if there is one.
+
+        What `load` reads comes last: stopped between two files, an epoch is trained once more.
+        """
         if self.run is None:
             return
         if self.epoch == 0:
             checkpoints.save(self.vae, self.run.weights, epoch=0)
+        write_json(self.run.history, self.history)
         checkpoints.save(
             self.vae,
             self.run.last,
@@ -344,7 +348,6 @@ class State:
             finished=self.finished,
             random=_random_state(self.vae.device),
         )
-        write_json(self.run.history, self.history)
 
     def load(self) -> None:
         """Go on from the run folder's state."""

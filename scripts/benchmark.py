@@ -4,7 +4,8 @@
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64
 
 Every training has a process of its own, ours and the peer's by turns, so that a slow hour of the
-machine meets both. Prints a table in Markdown; writes every training's numbers beside it.
+machine meets both. Prints a table in Markdown; writes every training's numbers beside it, and keeps
+our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`.
 """
 
 import platform
@@ -16,7 +17,6 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from jsonargparse.typing import PositiveInt
@@ -67,18 +67,19 @@ class Settings:
     device: str | None
 
 
-def ours(system: str, seed: int, settings: Settings) -> Trained:
-    """The recipe, as published, by our training loop."""
+def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
+    """The recipe, as published, by our training loop; the run is kept in `out`."""
     keep_freed_memory()
     given = {f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items() if v}
     options = [str(part) for option in given.items() for part in option]
-    with TemporaryDirectory() as folder:
-        experiment = Experiment.start(
-            ["--recipe", system, "--as-published", "--seed", str(seed), "--out", folder, *options]
-        )
-        vae = experiment.build()
-        experiment.fit(vae, progress=False)
-        history = experiment.history()
+    options += ["--out", str(out / f"{system}_seed_{seed}")]
+    experiment = Experiment.start(
+        ["--recipe", system, "--as-published", "--seed", str(seed), *options]
+    )
+    vae = experiment.build()
+    experiment.fit(vae, progress=False)
+    experiment.evaluate(vae)
+    history = experiment.history()
     losses = [record["validation_published_loss"] for record in history]
     return Trained(
         system,
@@ -91,8 +92,8 @@ def ours(system: str, seed: int, settings: Settings) -> Trained:
     )
 
 
-def plain(system: str, seed: int, settings: Settings) -> Trained:
-    """The same system by the plain loop."""
+def plain(system: str, seed: int, settings: Settings, out: Path) -> Trained:
+    """The same system by the plain loop, which keeps nothing."""
     epochs = list(plain_pytorch.train(system, seed=seed, **asdict(settings)))
     losses = [epoch.loss for epoch in epochs]
     return Trained(
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str]) -> None:
     found: list[Trained] = []
     plan = [(s, seed, t) for s in systems for seed in range(seeds) for t in (ours, plain)]
     for system, seed, trainer in tqdm(plan, "trainings"):
-        found.append(apart(trainer, system, seed, settings))
+        found.append(apart(trainer, system, seed, settings, out))
         write_json(out / "trainings.json", [asdict(each) for each in found])
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

@@ -147,6 +147,8 @@ def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     assert ours["loss"] == pytest.approx(plain["loss"], rel=0.2)
     table = (tmp_path / "table" / "table.md").read_text()
     assert table in done.stdout and "| mnist_mlp | plain PyTorch | 1 | 2 |" in table
+    kept = json.loads((tmp_path / "table" / "mnist_mlp_seed_0" / "evaluation.json").read_text())
+    assert kept["published_loss"] == pytest.approx(ours["loss"], rel=0.02)
 
 
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):

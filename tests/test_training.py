@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,6 +99,43 @@ def test_a_stopped_run_goes_on_exactly_as_if_never_stopped(digits, tmp_path, sch
         assert {k: v for k, v in one.items() if "seconds" not in k} == {
             k: v for k, v in other.items() if "seconds" not in k
         }
+
+
+def test_stopped_between_any_two_files_a_run_goes_on_as_if_never_stopped(
+    digits, tmp_path, monkeypatch
+):
+    start, few = small_vae().state_dict(), replace(digits, train=digits.train.select(slice(400)))
+
+    def run(folder, epochs=2, resume=False):
+        vae = small_vae()
+        vae.load_state_dict(start)
+        torch.manual_seed(1)
+        quick(vae, few, epochs=epochs, schedule=Constant(), folder=folder, resume=resume)
+        return weights(vae)
+
+    whole, written, stop_after = run(tmp_path / "whole", epochs=3), 0, math.inf
+    name_file = os.replace
+
+    def counting(*paths):
+        nonlocal written
+        name_file(*paths)
+        written += 1
+        if written == stop_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", counting)
+    run(tmp_path / "counted")
+    files, started = written, 3  # The weights, the history and the state before the first epoch.
+    assert files >= started + 2 * 2
+    for last in range(started, files + 1):
+        folder, written, stop_after = tmp_path / str(last), 0, last
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+        finished = len(checkpoints.read(Run(folder).last)["history"])
+        assert len(json.loads(Run(folder).history.read_text())) in (finished, finished + 1)
+        stop_after = math.inf
+        assert torch.equal(run(folder, epochs=3, resume=True), whole)
+        assert len(json.loads(Run(folder).history.read_text())) == 3
 
 
 def test_a_run_folder_is_usable_before_the_first_epoch_has_ended(digits, tmp_path):
