@@ -39,6 +39,13 @@ with _unchanged(Distribution, "_validate_args", "arg_constraints"):
 LEVELS = 256
 
 
+def has_density(distribution: dist.Distribution) -> bool:
+    """Whether a distribution has a density or a mass: a Delta and an improper one have none."""
+    return not isinstance(
+        getattr(distribution, "base_dist", distribution), dist.Delta | dist.ImproperUniform
+    )
+
+
 class _Levels(Constraint):
     """Grey values k/255, k = 0, ..., 255."""
 

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from pyro_vae.batching import images_at_once
 from pyro_vae.data import ImageData
+from pyro_vae.distributions import has_density
 from pyro_vae.importance import LogLikelihood, log_likelihood
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
-from pyro_vae.posteriors import Delta
 from pyro_vae.slots import check_support
 from pyro_vae.vae import VAE, mean_of
 
@@ -139,12 +139,16 @@ def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tenso
 def has_prior(vae: VAE) -> bool:
     """Whether the prior is a distribution: an autoencoder's flat prior is none."""
     with evaluating(vae), torch.random.fork_rng(devices=[]):
-        return not isinstance(vae.prior(), dist.ImproperUniform)
+        return has_density(vae.prior())
 
 
+@torch.no_grad()
 def has_elbo(vae: VAE) -> bool:
     """Whether prior and posterior have densities; a flat prior and a Delta posterior have none."""
-    return has_prior(vae) and not isinstance(vae.posterior, Delta)
+    if not has_prior(vae):
+        return False
+    with evaluating(vae), torch.random.fork_rng(devices=[]):
+        return has_density(vae.posterior(vae.zeros(1, *vae.image_shape)))
 
 
 def active_units(codes: Tensor, second: Tensor | None = None) -> Tensor:

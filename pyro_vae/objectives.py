@@ -26,6 +26,7 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyro_vae.distributions import has_density
 from pyro_vae.vae import VAE
 
 
@@ -368,7 +369,7 @@ def _draw(
 ) -> tuple[dist.Distribution, dist.Distribution, Tensor, Tensor]:
     """q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
     q = vae.posterior(x)
-    if isinstance(q, dist.Delta):
+    if not has_density(q):
         raise ObjectiveError(
             f"{what.capitalize()} needs a posterior with a density, and Delta has none: train it "
             "with ELBO, or choose another posterior, such as DiagonalNormal."

@@ -65,9 +65,7 @@ class VAE(nn.Module):
     def image_shape(self) -> torch.Size:
         """(C, H, W), as the likelihood says."""
         with evaluating(self):
-            of_model = next(self.parameters(), torch.empty(0))
-            z = torch.zeros(1, self.latent_size, device=self.device, dtype=of_model.dtype)
-            return self.likelihood(z).event_shape
+            return self.likelihood(self.zeros(1, self.latent_size)).event_shape
 
     def model(self, x: Tensor, beta: float = 1.0) -> None:
         """The generative program: z from the prior, x from the likelihood. x: (B, C, H, W)."""
@@ -112,6 +110,11 @@ class VAE(nn.Module):
     def images(self, z: Tensor) -> Tensor:
         """The images that latent vectors (..., D) decode to, (..., C, H, W) in [0, 1]."""
         return _mean_or_draw(self.decode(z)).clamp(0, 1)
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Zeros, on the device and in the precision of the parameters."""
+        of_model = next(self.parameters(), torch.empty(0))
+        return torch.zeros(shape, device=self.device, dtype=of_model.dtype)
 
     @property
     def device(self) -> torch.device:

@@ -141,9 +141,15 @@ def test_draws_of_a_collapsed_posterior_are_no_active_units(digits):
     assert evaluate(vae, digits.train).active_units == 0
 
 
-def test_a_delta_has_no_density_to_take_a_rate_of(halves):
+def brightness(x):
+    """A posterior of the user's own: the brightness of both halves, without noise."""
+    return dist.Delta(x.mean((1, 3)).unflatten(1, (2, -1)).mean(2)).to_event(1)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_delta_has_no_density_to_take_a_rate_of(halves, own):
     encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
-    vae = small_vae(posterior=posteriors.Delta(encoder, 2))
+    vae = small_vae(posterior=brightness if own else posteriors.Delta(encoder, 2))
     found = evaluate(vae, halves, samples=50)
     assert (found.elbo, found.rate, found.log_likelihood) == (None, None, None)
     assert found.distortion > 0 and "without a density" in found.verdict
