@@ -5,17 +5,16 @@ Every part of a model is chosen by the name of a class and that class's own argu
 """
 
 import argparse
-import difflib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import DefaultHelpFormatter, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
@@ -24,6 +23,7 @@ from pyro_vae.data import Dataset, load
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.networks import Decoder, Encoder, ImageShape
 from pyro_vae.objectives import Objective
+from pyro_vae.parsing import Parser, nearest
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
 from pyro_vae.recipes import RECIPES, Recipe, listing
@@ -180,18 +180,6 @@ class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         return super()._get_help_string(action)
 
 
-class Parser(ArgumentParser):
-    """A parser whose errors name the nearest option."""
-
-    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
-        known = [option for action in self._actions for option in action.option_strings]
-        for word in message.replace(",", " ").split():
-            if word.startswith("--") and word.split("=")[0] not in known:
-                near = difflib.get_close_matches(word.split("=")[0], known, n=1)
-                message += f"\n  Did you mean {near[0]}?" if near else ""
-        super().error(message, *args, **kwargs)
-
-
 def parser(recipe: Recipe, description: str = "") -> Parser:
     """A parser of every setting, whose defaults are a recipe's."""
     result = Parser(
@@ -280,7 +268,9 @@ def check_parts(arguments: Sequence[str]) -> None:
         ConfigurationError: names the nearest.
     """
     parts = [name for name, option in SETTINGS.items() if option.base]
-    for part, name in vars(_look(arguments, parts)).items():
+    named = _look(arguments, [*parts, *(f"{part}.help" for part in parts)])
+    for option, name in vars(named).items():
+        part = option.removesuffix(".help")
         known = classes(part)
         if name is not None and name not in known and "." not in name and name[:1] != "{":
             raise ConfigurationError(f"There is no {part} {name!r}. {nearest(name, known)}")
@@ -295,14 +285,6 @@ def classes(part: str) -> dict[str, type]:
         if kind.__module__.startswith("pyro_vae.") and not kind.__name__.startswith("_"):
             found[kind.__name__] = kind
     return dict(sorted(found.items()))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest of the known names, and all of them."""
-    known = list(known)
-    lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return (f"Did you mean {lower[near[0]]}? " if near else "") + f"Known: {', '.join(known)}."
 
 
 def as_setting(value: Any) -> Any:

@@ -23,10 +23,11 @@ from jsonargparse.typing import PositiveInt
 from peers import plain_pytorch
 from tqdm import tqdm
 
-from pyro_vae.configuration import Formatter, Parser
+from pyro_vae.configuration import Formatter
 from pyro_vae.console import plain_errors
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
+from pyro_vae.parsing import Parser
 from pyro_vae.recipes import RECIPES
 from pyro_vae.results import mean_and_spread
 from pyro_vae.runs import write_json, write_text

@@ -61,6 +61,7 @@ def test_as_published_is_the_source_and_ours_is_not():
         (["--recipe", "fashon_conv"], "fashon_conv.*Did you mean fashion_conv"),
         (["--prior", "StandardNorml"], "prior 'StandardNorml'.*Did you mean StandardNormal"),
         (["--likelihood", "bernouli"], "likelihood 'bernouli'.*Did you mean Bernoulli"),
+        (["--prior.help", "MixtureOfGausians"], "Did you mean MixtureOfGaussians"),
         (["--config", "missing.yaml"], "missing.yaml cannot be read"),
     ],
 )
@@ -76,7 +77,21 @@ def test_a_misspelt_name_is_answered_with_the_nearest(arguments, message):
         (["--batch-size", "0"], ["batch_size", "0"]),
         (["--epochs", "many"], ["epochs", "many"]),
         (["--beta", "-1"], ["beta", "-1"]),
-        (["--objective.particle", "3"], ["objective", "particle"]),
+        (["--objective.particle", "3"], ["--objective.particle: ELBO", "Did you mean particles?"]),
+        (["--prior.scale", "3"], ["--prior.scale: StandardNormal has no", "It has none."]),
+        (
+            ["--prior", "MixtureOfGaussians", "--prior.compnents", "3"],
+            ["--prior.compnents: MixtureOfGaussians", "Did you mean components? Known: comp"],
+        ),
+        (
+            ["--prior", "MixtureOfGaussians", "--prior.components", "x"],
+            ["--prior.components of MixtureOfGaussians must be int, got x."],
+        ),
+        (["--prior", "my.Prior"], ["--prior: my.Prior", "pyro_vae.priors.Prior: No module named"]),
+        (
+            ["--posterior.spread", "log"],
+            ["--posterior.spread of DiagonalNormal must be", "log_variance", "got log."],
+        ),
     ],
 )
 def test_unknown_options_and_bad_values_are_refused_by_name(arguments, words, capsys):
