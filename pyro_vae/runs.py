@@ -49,6 +49,11 @@ class Run:
         """What was kept after every epoch: pictures, and codes of the first test images."""
         return self.folder / "training_progress"
 
+    @property
+    def autoencoder(self) -> "Run":
+        """The run of the plain autoencoder trained beside this one, if one was."""
+        return Run(self.folder / "autoencoder")
+
     def exists(self) -> bool:
         """Whether there is a training to resume or to look at."""
         return self.last.exists()

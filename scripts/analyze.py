@@ -27,6 +27,7 @@ from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.parsing import Parser
 from pyro_vae.runs import write_text
+from pyro_vae.training import choose_device
 
 #: What is compared of several runs unless --only says otherwise.
 COMPARED = (
@@ -80,23 +81,18 @@ def parser() -> Parser:
         help="of the explorer: two dimensions, or the codes' principal components",
     )
     result.add_argument("--seed", type=int, default=0, help="of the draws")
+    result.add_argument(
+        "--device", type=str | None, help="cuda, mps or cpu (default: the first there is)"
+    )
     result.add_argument("--out", type=str, default="runs/compared", help="where several runs go")
     return result
 
 
 def subject(experiment: Experiment, settings: Namespace) -> Subject:
-    """What the pictures show: the run's model, and its autoencoder where one was trained."""
+    """What the pictures show."""
     plane = settings.dimensions and tuple(dimension - 1 for dimension in settings.dimensions)
-    beside = experiment.run.folder / "autoencoder"
-    return Subject(
-        experiment.load(),
-        experiment.dataset,
-        history=experiment.history(),
-        stages=experiment.stages(),
-        autoencoder=Experiment.open(beside).load() if beside.exists() else None,
-        seed=settings.seed,
-        choices=Choices(settings.pair, settings.steps, plane, settings.range),
-    )
+    choices = Choices(settings.pair, settings.steps, plane, settings.range)
+    return Subject.of_run(experiment, device=settings.device, seed=settings.seed, choices=choices)
 
 
 def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
@@ -153,7 +149,8 @@ def compare(
         bar.set_postfix_str(name)
         paths += side_by_side(name, runs, folder)
     numbers = {
-        label: numbers_of(experiment) for label, experiment in zip(runs, experiments, strict=True)
+        label: numbers_of(experiment, settings.device)
+        for label, experiment in zip(runs, experiments, strict=True)
     }
     paths += trade(numbers, folder)
     table = comparison_table(numbers)
@@ -188,11 +185,11 @@ def side_by_side(name: str, runs: dict[str, Subject], folder: Path) -> list[Path
     return [path]
 
 
-def numbers_of(experiment: Experiment) -> dict[str, Any]:
+def numbers_of(experiment: Experiment, device: str | None) -> dict[str, Any]:
     """The numbers that a run reached, evaluated now if they were not yet."""
     if experiment.run.evaluation.exists():
         return json.loads(experiment.run.evaluation.read_text())
-    return experiment.evaluate(experiment.load())
+    return experiment.evaluate(experiment.load().to(choose_device(device)))
 
 
 def trade(numbers: dict[str, dict[str, Any]], folder: Path) -> list[Path]:

@@ -30,21 +30,15 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     start = time.perf_counter()
     experiment = Experiment.start(arguments, __doc__)
-    with_autoencoder = experiment.configuration.settings.with_autoencoder
+    settings = experiment.configuration.settings
     try:
         vae = train(experiment)
-        autoencoder = train(beside(experiment, arguments)) if with_autoencoder else None
+        if settings.with_autoencoder:
+            train(beside(experiment, arguments))
     except KeyboardInterrupt:
         sys.exit(stopped(experiment))
     numbers = experiment.evaluate(vae)
-    subject = gallery.Subject(
-        vae,
-        experiment.dataset,
-        history=experiment.history(),
-        stages=experiment.stages(),
-        autoencoder=autoencoder,
-        seed=experiment.configuration.settings.seed,
-    )
+    subject = gallery.Subject.of_run(experiment, device=settings.device, seed=settings.seed)
     gallery.draw(subject, experiment.run.folder)
     report.write(subject, experiment.run)
     conclude(experiment, table(numbers), time.perf_counter() - start)
@@ -83,15 +77,15 @@ class Progress:
 
 def beside(experiment: Experiment, arguments: list[str]) -> Experiment:
     """The plain autoencoder of the same shape, in a folder within the run's."""
-    folder = experiment.run.folder / "autoencoder"
-    going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * folder.exists()
+    run = experiment.run.autoencoder
+    going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * run.exists()
     plain = {
         "prior": "Flat",
         "posterior": "Delta",
         "objective": "ELBO",
         "annealing": "Constant",
         "start-from": "null",
-        "out": str(folder),
+        "out": str(run.folder),
     }
     options = [part for name, value in plain.items() for part in (f"--{name}", value)]
     return Experiment.start([*going_on, "--autoencoder", *options])

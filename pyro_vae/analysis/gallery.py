@@ -32,6 +32,8 @@ from pyro_vae.analysis.comparison import beside
 from pyro_vae.analysis.embeddings import embed, rate_per_dimension, terms_of
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import has_prior
+from pyro_vae.experiments import Experiment
+from pyro_vae.training import choose_device
 from pyro_vae.vae import VAE
 
 Made = Figure | list[Frame]
@@ -81,6 +83,36 @@ class Subject:
     seed: int = 0
     progress: bool = True
     choices: Choices = Choices()
+
+    @classmethod
+    def of_run(
+        cls,
+        experiment: Experiment,
+        *,
+        device: str | torch.device | None = None,
+        seed: int = 0,
+        choices: Choices | None = None,
+    ) -> "Subject":
+        """A trained run, and the plain autoencoder trained beside it, if one was.
+
+        Args:
+            experiment: the run's.
+            device: CUDA, else MPS, else the CPU, unless given.
+            seed: of all randomness.
+            choices: what a person wants shown.
+        """
+        device, plain = choose_device(device), experiment.run.autoencoder
+        return cls(
+            experiment.load().to(device),
+            experiment.dataset,
+            history=experiment.history(),
+            stages=experiment.stages(),
+            autoencoder=(
+                Experiment.open(plain.folder).load().to(device) if plain.exists() else None
+            ),
+            seed=seed,
+            choices=choices or Choices(),
+        )
 
     @property
     def test(self) -> ImageData:
