@@ -274,7 +274,7 @@ class PowerSpherical(_Parametric):
 
     .. math:: p(x; \mu, \kappa) \propto (1 + \mu^T x)^\kappa
 
-    The Power Spherical distribution (De Cao and Aziz, 2020), section 2. Draws combine a Beta
+    The Power Spherical distribution (De Cao and Aziz, 2020). Draws combine a Beta
     variable, along mu, with a uniform direction across it. Logarithms are taken of
     (1 + mu^T x) / 2, so that nothing large cancels at high concentrations.
 

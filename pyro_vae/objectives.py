@@ -109,7 +109,7 @@ class FreeBits(Objective):
 
     :math:`-\text{distortion} - \beta \sum_d \max(\lambda, \overline{\text{rate}}_d)`, the rates
     averaged over the batch. Improved Variational Inference with Inverse Autoregressive Flow
-    (Kingma et al., 2016), equation 15. Needs a factorised posterior and prior.
+    (Kingma et al., 2016), free bits. Needs a factorised posterior and prior.
 
     Args:
         nats: the free rate lambda of each dimension, in nats.

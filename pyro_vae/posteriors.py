@@ -199,7 +199,7 @@ class PlanarFlow(Posterior):
 class PowerSpherical(Posterior):
     r"""Power spherical, :math:`q(z|x) \propto (1 + \mu(x)^T z)^{\kappa(x)}, \; \|z\| = 1`.
 
-    The Power Spherical distribution (De Cao and Aziz, 2020), section 2.
+    The Power Spherical distribution (De Cao and Aziz, 2020).
 
     On the unit sphere, exactly reparameterised; for the prior `HypersphereUniform`. The
     concentration kappa lies between 0.0001 and 100,000.

@@ -91,7 +91,7 @@ class Normal(Prior):
 class Laplace(Normal):
     r"""Laplace, :math:`p(z) = \prod_d \frac{1}{2 b_d} \exp(-|z_d - \mu_d| / b_d)`.
 
-    Sparse-Coding Variational Auto-Encoders (Barello, Charles and Pillow, 2018), section 2.
+    Sparse-Coding Variational Auto-Encoders (Barello, Charles and Pillow, 2018).
 
     Args:
         latent_size: the dimension D.
@@ -110,7 +110,7 @@ class Laplace(Normal):
 class MixtureOfGaussians(Prior):
     r"""Mixture of Gaussians, :math:`p(z) = \sum_k w_k \, \mathcal N(z; \mu_k, \sigma_k^2)`.
 
-    Variational Deep Embedding (Jiang et al., 2017), section 3.1.
+    Variational Deep Embedding (Jiang et al., 2017), its generative process.
 
     Learned. It starts spread out: equal weights, means that fill a Normal evenly, and a variance
     of about 1 in all.
@@ -138,7 +138,7 @@ class MixtureOfGaussians(Prior):
 class VampPrior(Prior):
     r"""VampPrior, :math:`p(z) = \frac1K \sum_k q(z \mid u_k)`.
 
-    VAE with a VampPrior (Tomczak and Welling, 2018), section 2.
+    VAE with a VampPrior (Tomczak and Welling, 2018), its mixture of posteriors.
 
     A mixture of the model's own posteriors q at learned pseudo-inputs u, images in [0, 1]. It
     shares the posterior's weights, and starts from training images. For any posterior with a
