@@ -8,7 +8,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -126,7 +126,12 @@ class Configuration:
             stream=settings.stream,
         ).pad(recipe.padding)
         if recipe.pixels == "binarised-once":
-            return found.map(lambda part: part.binarised_once(settings.seed))
+            train, test = found.train, found.test  # Each with noise of its own.
+            return replace(
+                found,
+                train=train.binarised_once(settings.seed),
+                test=test.binarised_once(settings.seed + 1),
+            )
         return found.map(lambda part: part.with_pixels(recipe.pixels))
 
 
@@ -255,7 +260,7 @@ def choose_recipe(arguments: Sequence[str]) -> Recipe:
         recipe = recipe.as_published()
     if chosen.autoencoder or saved.get("autoencoder"):
         recipe = recipe.as_autoencoder()
-    if chosen.data not in (None, recipe.data):
+    if (chosen.data or saved.get("data")) not in (None, recipe.data):
         # A recipe sizes and pads the images it was written for, no others.
         recipe = recipe.with_settings(padding=0, size=None)
     return recipe

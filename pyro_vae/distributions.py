@@ -37,6 +37,8 @@ with _unchanged(Distribution, "_validate_args", "arg_constraints"):
     import zuko
 
 LEVELS = 256
+#: Numbers that a mixture draws at once: some draws of all its components.
+MOST_DRAWN = 2**24
 
 
 def has_density(distribution: dist.Distribution) -> bool:
@@ -421,13 +423,18 @@ class Mixture(dist.TorchDistribution):
         return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        shape = torch.Size(sample_shape) + self.batch_shape
+        at_once = max(1, MOST_DRAWN // (len(self.logits) * self.event_shape.numel()))
         with torch.no_grad():
-            shape = torch.Size(sample_shape) + self.batch_shape
-            draws = self.components.sample(shape).flatten(0, len(shape) - 1 if shape else 0)
-            draws = draws.reshape(shape.numel(), len(self.logits), *self.event_shape)
-            chosen = dist.Categorical(logits=self.logits).sample((shape.numel(),))
-            one_each = draws[torch.arange(len(draws), device=draws.device), chosen]
-            return one_each.reshape(shape + self.event_shape)
+            counts = [min(at_once, shape.numel() - i) for i in range(0, shape.numel(), at_once)]
+            draws = torch.cat([self._draw(count) for count in counts])
+        return draws.reshape(shape + self.event_shape)
+
+    def _draw(self, count: int) -> Tensor:
+        """Draws, one after another: of every component, and one of these chosen."""
+        draws = self.components.sample((count,))
+        chosen = dist.Categorical(logits=self.logits).sample((count,))
+        return draws[torch.arange(count, device=draws.device), chosen]
 
     @property
     def mean(self) -> Tensor:
@@ -492,27 +499,29 @@ class Planar(Transform):
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
         super().__init__()
-        product = (w * u).sum(-1, keepdim=True)
-        along = F.softplus(product) - 1 - product
-        u = u + along * w / w.square().sum(-1, keepdim=True).clamp(min=1e-12)
-        self.steps = list(zip(u.unbind(-2), w.unbind(-2), b.unbind(-1), strict=True))
+        product, square = (w * u).sum(-1, keepdim=True), w.square().sum(-1, keepdim=True)
+        along = (F.softplus(product) - 1 - product) / square.clamp(min=1e-12)
+        # The new u's product with w, -1 at least: rounding could take the sum over D below that.
+        stretch = (product + along * square).clamp(min=1e-6 - 1)
+        parts = (u + along * w, w, b[..., None], stretch)
+        self.steps = list(zip(*(part.unbind(-2) for part in parts), strict=True))
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f(x), (..., D), and the log-determinant of its Jacobian, (...)."""
         total = torch.zeros_like(x[..., 0])
-        for u, w, b in self.steps:
-            bent = torch.tanh((x * w).sum(-1) + b)
-            total = total + torch.log1p((1 - bent.square()) * (w * u).sum(-1))
-            x = x + bent[..., None] * u
+        for u, w, b, stretch in self.steps:
+            bent = torch.tanh((x * w).sum(-1, keepdim=True) + b)
+            total = total + torch.log1p((1 - bent.square()) * stretch)[..., 0]
+            x = x + bent * u
         return x, total
 
     def _call(self, x: Tensor) -> Tensor:
         return self.call_and_ladj(x)[0]
 
     def _inverse(self, y: Tensor) -> Tensor:
-        for u, w, b in reversed(self.steps):
-            along = _solve((y * w).sum(-1), (w * u).sum(-1), b)
-            y = y - torch.tanh(along + b)[..., None] * u
+        for u, w, b, stretch in reversed(self.steps):
+            along = _solve((y * w).sum(-1, keepdim=True), stretch, b)
+            y = y - torch.tanh(along + b) * u
         return y
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:

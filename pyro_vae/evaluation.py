@@ -19,6 +19,7 @@ from pyro_vae.batching import images_at_once
 from pyro_vae.data import ImageData
 from pyro_vae.distributions import has_density
 from pyro_vae.importance import LogLikelihood, log_likelihood
+from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.slots import check_support
@@ -26,6 +27,8 @@ from pyro_vae.vae import VAE, mean_of
 
 #: A latent dimension is active where its posterior mean varies more than this over the images.
 ACTIVE_VARIANCE = 0.01
+#: Draws that estimate a posterior's mean where it is not known.
+MEAN_DRAWS = 16
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,16 @@ def evaluate(
         seed: of the draws.
         progress: show progress bars.
     """
-    check_support(vae, images)
+    if len(images) == 0:
+        raise ValueError("There are no images to evaluate on.")
+    with seeded(seed, vae.device):
+        check_support(vae, images)
     found = _collect(vae, images, batch_size, analytic_kl, seed, progress)
     distortion, image_rate = found["distortion"], found["rate"]
-    proper, latent_size = has_elbo(vae), found["codes"].shape[1]
+    proper, latent_size = has_elbo(vae), found["means"].shape[1]
     negative_elbo = distortion + image_rate if proper else distortion
     per_dimension = found["rates"].mean(0) if "rates" in found else None
-    active = int(active_units(found["codes"], found.get("second")).sum())
+    active = int(active_units(found["means"], found.get("others")).sum())
     mean_rate = image_rate.mean().item()
     estimate = None
     if samples and proper:
@@ -151,17 +157,40 @@ def has_elbo(vae: VAE) -> bool:
         return has_density(vae.posterior(vae.zeros(1, *vae.image_shape)))
 
 
-def active_units(codes: Tensor, second: Tensor | None = None) -> Tensor:
-    """Which dimensions of codes (N, D) say something of the image, (D,) booleans.
+def active_units(means: Tensor, others: Tensor | None = None) -> Tensor:
+    """Which dimensions say something of the image, (D,) booleans.
 
     A unit is active where its posterior mean varies by more than 0.01 over the images. Importance
-    Weighted Autoencoders (Burda et al., 2016), section 5.2. Where the codes are draws, from
-    posteriors without a known mean, `second` are other draws for the same images: the covariance
-    of the two is the variance of the mean.
+    Weighted Autoencoders (Burda et al., 2016), section 5.2.
+
+    Args:
+        means: posterior means of N images, (N, D), or estimates of them, from draws.
+        others: estimates from other draws. The covariance of the two is the variance of the
+            means; three standard errors of it are granted to chance.
     """
-    codes = codes.double()
-    other = codes if second is None else second.double()
-    return ((codes - codes.mean(0)) * (other - other.mean(0))).mean(0) > ACTIVE_VARIANCE
+    means = means.double()
+    estimates = means if others is None else others.double()
+    products = (means - means.mean(0)) * (estimates - estimates.mean(0))
+    chance = 0.0 if others is None else 3 * products.std(0) / len(products) ** 0.5
+    return products.mean(0) > ACTIVE_VARIANCE + chance
+
+
+@torch.no_grad()
+def active_units_of(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
+    """Which dimensions of a model's codes are active on images, (D,) booleans."""
+    found = []
+    with evaluating(vae), seeded(seed, vae.device):
+        for x in images.batches(images_at_once(vae, 500)):
+            found.append(_means(vae.encode(x.to(vae.device))))
+    return active_units(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+
+
+def _means(q: dist.Distribution) -> tuple[Tensor, ...]:
+    """A posterior's mean, (B, D), or where it is not known two estimates of it."""
+    mean = mean_of(q)
+    if mean is not None:
+        return (mean,)
+    return tuple(q.sample(torch.Size([MEAN_DRAWS])).mean(0) for _ in range(2))
 
 
 NO_PRIOR = "A plain autoencoder: no prior, so no ELBO, no rate and no samples."
@@ -187,6 +216,25 @@ def _verdict(vae: VAE, rate: float, active: int, latent_size: int) -> str:
     return verdict(rate, active, latent_size) if has_elbo(vae) else NO_DENSITY
 
 
+def measure_of(likelihood: object, images: ImageData) -> str | None:
+    """What a likelihood gives to the values of images: "mass", "density", or "none" that is proper.
+
+    A Bernoulli that is meant for grey levels is a proper mass where there are none. None: a
+    likelihood of the user's own does not say.
+    """
+    if isinstance(likelihood, Bernoulli) and _binary(images):
+        return "mass"
+    return getattr(likelihood, "measure", None)
+
+
+def _binary(images: ImageData, count: int = 1000) -> bool:
+    """Whether the first images have values 0 and 1 alone."""
+    if images.pixels == "dequantised":
+        return False
+    levels = images.levels(slice(count))
+    return images.pixels == "binarised" or bool(((levels == 0) | (levels == 255)).all())
+
+
 def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None:
     """Bits per value of an image, from -log p(x) in nats; None where that is not defined.
 
@@ -194,7 +242,7 @@ def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None
     dequantised levels, (nats + P ln 256) / (P ln 2).
     """
     values = math.prod(images.image_shape)
-    measure = getattr(vae.likelihood, "measure", "none")
+    measure = measure_of(vae.likelihood, images)
     if measure == "mass" and images.pixels != "dequantised":
         return nats / (values * math.log(2))
     if measure == "density" and images.pixels == "dequantised":
@@ -206,7 +254,7 @@ def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None
 def _collect(
     vae: VAE, images: ImageData, batch_size: int, analytic_kl: bool, seed: int, progress: bool
 ) -> dict[str, Tensor]:
-    """What is known of each image: distortion, rate, rates per dimension, code."""
+    """What is known of each image: distortion, rate, rates per dimension, posterior mean."""
     found: dict[str, list[Tensor]] = {}
     with evaluating(vae), seeded(seed, vae.device):
         batch_size = images_at_once(vae, batch_size)
@@ -215,14 +263,8 @@ def _collect(
         for x in tqdm(batches, "evaluating", count, unit="batch", disable=not progress):
             x = x.to(vae.device)
             q, p, likelihood, z = _sites(vae, x)
-            mean = mean_of(q)
-            parts = {
-                "distortion": -likelihood.log_prob(x),
-                "rate": rate(q, p, z, analytic_kl),
-                "codes": q.sample() if mean is None else mean,
-            }
-            if mean is None:
-                parts["second"] = q.sample()
+            parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}
+            parts |= zip(("means", "others"), _means(q), strict=False)
             with suppress(ObjectiveError):  # Not every posterior and prior factorise.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
             for name, part in parts.items():

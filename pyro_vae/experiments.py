@@ -17,6 +17,7 @@ from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import Evaluation, evaluate
 from pyro_vae.recipes import Recipe
 from pyro_vae.runs import Run, write_json, write_text
+from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, fit
 from pyro_vae.vae import VAE
 
@@ -70,12 +71,26 @@ class Experiment:
     @cached_property
     def parts(self) -> tuple[ImageData, ImageData]:
         """The images to train on, and those that choose the weights."""
-        held_out = min(self.recipe.validation, len(self.dataset.train) // 10)
         limit = slice(0, self.configuration.settings.limit)
-        if held_out == 0:
+        if self.held_out == 0:
             return self.dataset.train.select(limit), self.dataset.test
-        train, validation = self.dataset.split(held_out)
+        train, validation = self.dataset.split(self.held_out)
         return train.select(limit), validation
+
+    @property
+    def held_out(self) -> int:
+        """How many training images are held out; where there are none, the test images serve."""
+        return min(self.recipe.validation, len(self.dataset.train) // 10)
+
+    @property
+    def role_of_test(self) -> str:
+        """What the test images do besides judging, in words; none where images are held out."""
+        if self.held_out:
+            return ""
+        if self.recipe.keep == "best":
+            return "choose the weights"
+        plateau = isinstance(self.recipe.schedule(), Plateau)
+        return "drive the learning rate" if plateau else "are looked at after every epoch"
 
     def build(self) -> VAE:
         """The model before this training: its weights follow the seed, or an earlier run.
@@ -85,7 +100,7 @@ class Experiment:
         """
         settings = self.configuration.settings
         vae = self._built()
-        if settings.start_from is not None:
+        if settings.start_from is not None and not settings.resume:
             start_from(vae, Run(Path(settings.start_from)))
         return vae
 
@@ -119,8 +134,8 @@ class Experiment:
         progress: bool = True,
     ) -> None:
         """Train a model as the recipe says; the run folder is complete after every epoch."""
-        if not self.configuration.settings.resume:
-            write_text(self.run.configuration, self.configuration.text)
+        write_text(self.run.configuration, self.configuration.text)
+        self.run.evaluation.unlink(missing_ok=True)  # It is of other weights, from now on.
         train, validation = self.parts
         fit(
             vae,
@@ -253,12 +268,21 @@ def _free(configuration: Configuration) -> Path:
     """The folder of a new run: the one given, or the first free of runs/NAME, runs/NAME-2, ..."""
     out = configuration.settings.out
     if out is None:
-        return next(folder for folder in _folders(configuration) if not folder.exists())
+        return next(folder for folder in _folders(configuration) if _claimed(folder))
     if Run(Path(out)).exists():
         raise ConfigurationError(
             f"{out} already holds a run: go on with it (--resume), or choose another --out."
         )
     return Path(out)
+
+
+def _claimed(folder: Path) -> bool:
+    """Whether a folder was free, and is taken from now on: a training started meanwhile sees it."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _latest(configuration: Configuration) -> Path:
@@ -269,7 +293,8 @@ def _latest(configuration: Configuration) -> Path:
     for folder in _folders(configuration):
         if not folder.exists():
             return latest or folder
-        latest = folder
+        if Run(folder).exists():
+            latest = folder
 
 
 def _folders(configuration: Configuration):

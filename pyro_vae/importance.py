@@ -140,17 +140,17 @@ def pareto_k(largest: Tensor) -> Tensor:
         largest: the log-weights of the tail and, last, its threshold, (M + 1, B), in falling
             order.
     """
-    if len(largest) <= SHORTEST_TAIL:
-        return torch.full((largest.shape[1],), math.nan, dtype=torch.double)
     weights = (largest - largest[0]).exp()
-    exceedances = (weights[:-1] - weights[-1]).flip(0)
-    return torch.stack([_shape(column) for column in exceedances.T])
+    return torch.stack([_shape(column) for column in weights.T])
 
 
-def _shape(exceedances: Tensor) -> Tensor:
-    """k of one tail, from its exceedances in rising order."""
-    if exceedances[0] <= 0:
-        vanished = exceedances[-1] > 0
-        return torch.tensor(math.inf if vanished else math.nan, dtype=torch.double)
+def _shape(weights: Tensor) -> Tensor:
+    """k of one tail, from its weights and last its threshold, in falling order."""
+    threshold, exceedances = weights[-1], (weights[:-1] - weights[-1]).flip(0)
+    if threshold == 0 and len(exceedances) >= SHORTEST_TAIL:
+        return torch.tensor(math.inf, dtype=torch.double)
+    exceedances = exceedances[exceedances > 0]  # Discrete codes come again, with equal weights.
+    if len(exceedances) < SHORTEST_TAIL:
+        return torch.tensor(math.nan, dtype=torch.double)
     k, _ = fit_generalized_pareto(exceedances)
     return torch.as_tensor(k, dtype=torch.double)

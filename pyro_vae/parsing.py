@@ -19,6 +19,13 @@ BAD_VALUE = re.compile(
     r"(?P<problem>.*?)\. Got value: (?P<value>.*?)\. Got value: .*?class_path='(?P<path>[\w.]+)'",
     re.DOTALL,
 )
+BAD_NUMBER = re.compile(r'Parser key "(?P<setting>\w+)":.*?Not of type (?P<kind>\w+)', re.DOTALL)
+NUMBERS = {
+    "PositiveInt": "a whole number, 1 or more",
+    "NonNegativeInt": "a whole number, 0 or more",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number, 0 or more",
+}
 BAD_PART = re.compile(
     r'Parser key "(?P<part>\w+)":\s*Type .*?(?P<base>[\w.]+)\] expects a function or a '
     r"callable class: (?P<problem>.*?)\.+ Got value: (?:Namespace\(class_path=')?(?P<value>[\w.]+)",
@@ -39,6 +46,8 @@ class Parser(ArgumentParser):
             return _bad_value(**found.groupdict())
         if found := BAD_PART.search(message):
             return _bad_part(**found.groupdict())
+        if (found := BAD_NUMBER.search(message)) and found["kind"] in NUMBERS:
+            return f"--{found['setting'].replace('_', '-')} must be {NUMBERS[found['kind']]}."
         known = [option for action in self._actions for option in action.option_strings]
         for word in message.replace(",", " ").split():
             if word.startswith("--") and word.split("=")[0] not in known:

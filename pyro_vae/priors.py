@@ -126,6 +126,7 @@ class MixtureOfGaussians(Prior):
         _require_components(self, components)
         if not SMALLEST_SCALE < scale < 1:
             raise ValueError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
+        self.components = components
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(math.sqrt(1 - scale**2) * _spread(components, latent_size))
         self.log_scale = nn.Parameter(log_scale_of(torch.full((components, latent_size), scale)))

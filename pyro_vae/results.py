@@ -88,6 +88,7 @@ def numbers_of(experiment: Experiment) -> dict[str, float]:
         "epochs": len(history),
         "train_seconds": statistics.median(seconds),
         "parameters": sum(p.numel() for p in experiment.load().parameters()),
+        "seed": experiment.configuration.settings.seed,
     }
 
 
@@ -100,7 +101,8 @@ def markdown(rows: Sequence[Row]) -> str:
     ]
     for row in rows:
         cells = [row.cell(key, digits) for key, _, digits in used]
-        lines.append(f"| {row.name} | {len(row.numbers)} | " + " | ".join(cells) + " |")
+        seeds = len({each["seed"] for each in row.numbers})
+        lines.append(f"| {row.name} | {seeds} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", UNITS])
 
 

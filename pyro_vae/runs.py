@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,16 @@ class Run:
     def exists(self) -> bool:
         """Whether there is a training to resume or to look at."""
         return self.last.exists()
+
+
+@contextmanager
+def kept_if_used(folder: Path) -> Iterator[None]:
+    """Remove a folder afterwards if nothing was written into it."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # It is not empty, or was never made.
+            folder.rmdir()
 
 
 @contextmanager

@@ -64,9 +64,16 @@ class Plateau(Schedule):
         factor: what the learning rate is multiplied by.
         patience: epochs without a better loss that are let pass.
         stop_below: end the training once the learning rate is smaller than this.
+
+    Raises:
+        ValueError: factor is not in (0, 1), or another setting is negative.
     """
 
     def __init__(self, factor: float = 0.1, patience: int = 2, stop_below: float = 0.0) -> None:
+        if not 0 < factor < 1:
+            raise ValueError(f"Plateau: factor must lie between 0 and 1, got {factor:g}.")
+        if min(patience, stop_below) < 0:
+            raise ValueError("Plateau: patience and stop_below must be 0 or more.")
         self.factor, self.patience, self.stop_below = factor, patience, stop_below
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:

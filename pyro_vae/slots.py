@@ -73,7 +73,9 @@ def _try(vae: VAE, x: Tensor) -> dist.Distribution:
     _check_parameters("prior", _score("prior", prior, z[0]), known)
     drawn = posterior.rsample() if posterior.has_rsample else posterior.log_prob(z[0])
     _check_parameters("posterior", drawn, known)
-    _check_parameters("likelihood", _score("likelihood", likelihood, x), known)
+    of_images = _score("likelihood", likelihood, x)
+    _check_possible(likelihood, of_images)
+    _check_parameters("likelihood", of_images, known)
     return posterior
 
 
@@ -112,6 +114,20 @@ def _score(slot: str, distribution: dist.Distribution, values: Tensor) -> Tensor
         raise SlotError(
             f"The {slot}, {_described(distribution)}, cannot score {what}: {reason}"
         ) from error
+
+
+def _check_possible(likelihood: dist.Distribution, log_prob: Tensor) -> None:
+    """Refuse a likelihood under which real images cannot occur: no training would mend that.
+
+    Raises:
+        SlotError: naming the likelihood.
+    """
+    if log_prob.isneginf().any():
+        raise SlotError(
+            f"The likelihood, {_described(likelihood)}, says that these images cannot occur: their "
+            "log-probability is -inf. Levels of exactly 0 and 1 may do that; dequantised pixels "
+            "have none (--pixels dequantised, with_pixels)."
+        )
 
 
 def _check_parameters(slot: str, result: Tensor, known: set[int]) -> None:

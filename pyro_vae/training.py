@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from pyro_vae import checkpoints
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.data import ImageData
-from pyro_vae.modes import evaluating, seeded
+from pyro_vae.modes import evaluating, random_state, seeded, set_random_state
 from pyro_vae.objectives import ELBO, Bound, Objective
 from pyro_vae.priors import Prior
 from pyro_vae.runs import Run, write_json
@@ -346,7 +346,7 @@ class State:
             history=self.history,
             best_loss=self.best_loss,
             finished=self.finished,
-            random=_random_state(self.vae.device),
+            random=random_state(self.vae.device),
         )
 
     def load(self) -> None:
@@ -360,23 +360,10 @@ class State:
         self.history, self.best_loss = saved["history"], saved["best_loss"]
         self.finished = saved["finished"]
         self.kept_weights = checkpoints.read(self.run.weights)["weights"]
-        _set_random_state(saved["random"], self.vae.device)
+        set_random_state(saved["random"], self.vae.device)
 
     def restore_kept(self) -> None:
         """Give the model the weights to keep, in evaluation mode."""
         if self.kept_weights is not None:
             self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)

@@ -56,9 +56,11 @@ class VAE(nn.Module):
             prior.join(self)
 
     @property
+    @torch.no_grad()
     def latent_size(self) -> int:
         """The dimension D."""
-        return self.prior().event_shape[0]
+        with evaluating(self):
+            return self.prior().event_shape[0]
 
     @property
     @torch.no_grad()

@@ -84,7 +84,9 @@ def parser() -> Parser:
     result.add_argument(
         "--device", type=str | None, help="cuda, mps or cpu (default: the first there is)"
     )
-    result.add_argument("--out", type=str, default="runs/compared", help="where several runs go")
+    result.add_argument(
+        "--out", type=str | None, help="where several runs go (default: runs/compared)"
+    )
     return result
 
 
@@ -103,6 +105,10 @@ def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
         ConfigurationError: another option does not fit.
     """
     gallery.chosen(subjects[0], settings.only)
+    if len(subjects) == 1 and settings.out:
+        raise ConfigurationError("--out is for several runs: the pictures of one go to its folder.")
+    if len(subjects) > 1 and settings.axes != "dimensions":
+        raise ConfigurationError("--axes is for one run: several are compared without explorer.")
     smallest, fewest = min(s.vae.latent_size for s in subjects), min(len(s.test) for s in subjects)
     if settings.dimensions and not valid_plane(settings.dimensions, smallest):
         raise ConfigurationError(
@@ -140,7 +146,7 @@ def compare(
     experiments: Sequence[Experiment], subjects: Sequence[Subject], settings: Namespace
 ) -> list[Path]:
     """Every picture of several runs in one figure, and their numbers in one table."""
-    folder = Path(settings.out)
+    folder = Path(settings.out or "runs/compared")
     folder.mkdir(parents=True, exist_ok=True)
     names = settings.only or COMPARED
     runs = dict(zip(labels(experiments), subjects, strict=True))

@@ -7,6 +7,7 @@
 Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from pyro_vae.analysis.embeddings import embed
 from pyro_vae.console import plain_errors, table
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
+from pyro_vae.runs import kept_if_used
 from pyro_vae.training import Record
 from pyro_vae.vae import VAE
 
@@ -30,26 +32,32 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     start = time.perf_counter()
     experiment = Experiment.start(arguments, __doc__)
+    with kept_if_used(experiment.run.folder):
+        learn(experiment)
+    numbers = json.loads(experiment.run.evaluation.read_text())
+    conclude(experiment, table(numbers), time.perf_counter() - start)
+
+
+def learn(experiment: Experiment) -> None:
+    """Train, evaluate, and draw what was learned."""
     settings = experiment.configuration.settings
     try:
         vae = train(experiment)
         if settings.with_autoencoder:
-            train(beside(experiment, arguments))
+            train(beside(experiment))
     except KeyboardInterrupt:
         sys.exit(stopped(experiment))
-    numbers = experiment.evaluate(vae)
+    experiment.evaluate(vae)
     subject = gallery.Subject.of_run(experiment, device=settings.device, seed=settings.seed)
     gallery.draw(subject, experiment.run.folder)
     report.write(subject, experiment.run)
-    conclude(experiment, table(numbers), time.perf_counter() - start)
 
 
 def train(experiment: Experiment) -> VAE:
     """Train one model, with pictures of the same test images before, during and after."""
     recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
     print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
-    if recipe.validation == 0:
-        role = "choose the weights" if recipe.keep == "best" else "are looked at after every epoch"
+    if role := experiment.role_of_test:
         print(f"No validation images are held out: the test images {role} and then judge them.")
     vae = experiment.build()
     folder = experiment.run.folder
@@ -75,20 +83,17 @@ class Progress:
         self.experiment.keep_codes(epoch, embed(vae, test.select(PLOTTED)))
 
 
-def beside(experiment: Experiment, arguments: list[str]) -> Experiment:
-    """The plain autoencoder of the same shape, in a folder within the run's."""
-    run = experiment.run.autoencoder
-    going_on = [a for a in arguments if a != "--resume"] + ["--resume"] * run.exists()
-    plain = {
-        "prior": "Flat",
-        "posterior": "Delta",
-        "objective": "ELBO",
-        "annealing": "Constant",
-        "start-from": "null",
-        "out": str(run.folder),
-    }
-    options = [part for name, value in plain.items() for part in (f"--{name}", value)]
-    return Experiment.start([*going_on, "--autoencoder", *options])
+def beside(experiment: Experiment) -> Experiment:
+    """The plain autoencoder of the same shape and settings, in a folder within the run's."""
+    run, settings = experiment.run.autoencoder, experiment.configuration.settings
+    options = {"out": run.folder, "epochs": settings.epochs}
+    options |= {"device": settings.device, "data-dir": settings.data_dir}
+    if not run.exists():
+        options |= {"config": experiment.run.configuration, "start-from": "null", "beta": 1}
+        options |= {"prior": "Flat", "posterior": "Delta"}
+        options |= {"objective": "ELBO", "annealing": "Constant"}
+    given = [part for name, v in options.items() if v is not None for part in (f"--{name}", str(v))]
+    return Experiment.start([*given, "--resume" if run.exists() else "--autoencoder"])
 
 
 def stopped(experiment: Experiment) -> str:

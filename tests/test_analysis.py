@@ -1,6 +1,7 @@
 """The pictures' contents: what is drawn where, in which colours, and for which models."""
 
 import math
+from dataclasses import replace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -419,6 +420,7 @@ def test_nearest_finds_the_nearest_across_chunks(monkeypatch):
     everything = torch.cdist(query.flatten(1), IMAGES.as_float().flatten(1)).sort()
     assert torch.equal(indices, everything.indices[:, :3]) and indices[:, 0].tolist() == [7, 41]
     assert torch.allclose(distances[:, 1:], everything.values[:, 1:3], atol=1e-4)
+    assert (distances[:, 0] == 0).all()  # a copy is a copy, whatever the arithmetic
 
 
 def test_nearest_neighbours_stand_below_their_sample():
@@ -567,6 +569,13 @@ def test_interpolation_decodes_the_way_between_two_images():
     assert "bee to ant" in fig.get_suptitle()
 
 
+@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 2, 2, 0], [2, 2, 2, 2], [1, 1, 1, 1]])
+def test_two_images_are_never_the_same(labels):
+    images = replace(IMAGES.select(slice(4)), labels=torch.tensor(labels))
+    first, second = interpolation.choose_pair(images).images
+    assert not torch.equal(first, second)
+
+
 def test_a_film_goes_there_and_back(tmp_path):
     from PIL import Image
 
@@ -587,6 +596,15 @@ def test_a_pair_needs_two_images():
     assert torch.equal(
         interpolation.choose_pair(unlabelled, 4, 9).images, unlabelled.images[[4, 9]]
     )
+
+
+def test_captions_tell_values_apart_however_close():
+    codes = 0.3 + 0.001 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    fig = traversals.traversals(VAE2, codes, steps=5)
+    assert len(set(titles(fig)[:5])) == 5
+    fig = samples.empty_regions(VAE2, codes, IMAGES.select(slice(50)), n=2)
+    gaps = [float(title.split(": ")[1]) for title in titles(fig) if ": " in title]
+    assert min(gaps) > 0
 
 
 def test_traversals_change_one_dimension_each_in_the_order_of_their_rate():

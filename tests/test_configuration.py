@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import small_vae  # noqa: F401
 
@@ -74,9 +75,10 @@ def test_a_misspelt_name_is_answered_with_the_nearest(arguments, message):
     ("arguments", "words"),
     [
         (["--bath-size", "3"], ["--bath-size", "Did you mean --batch-size"]),
-        (["--batch-size", "0"], ["batch_size", "0"]),
-        (["--epochs", "many"], ["epochs", "many"]),
-        (["--beta", "-1"], ["beta", "-1"]),
+        (["--batch-size", "0"], ["--batch-size must be a whole number, 1 or more."]),
+        (["--epochs", "many"], ["--epochs must be a whole number, 1 or more."]),
+        (["--size", "0"], ["--size must be a whole number, 1 or more."]),
+        (["--beta", "-1"], ["--beta must be a number, 0 or more."]),
         (["--objective.particle", "3"], ["--objective.particle: ELBO", "Did you mean particles?"]),
         (["--prior.scale", "3"], ["--prior.scale: StandardNormal has no", "It has none."]),
         (
@@ -113,6 +115,9 @@ def test_other_images_are_not_padded_unless_asked(tmp_path):
     assert parse([]).recipe.padding == 2
     assert parse(["--data", "digits"]).recipe.padding == 0
     assert parse(["--data", "digits", "--padding", "1"]).recipe.padding == 1
+    saved = tmp_path / "mine.yaml"
+    saved.write_text("data: digits\n")
+    assert parse(["--config", str(saved)]).recipe.padding == 0
 
 
 def test_the_library_knows_its_classes():
@@ -129,6 +134,26 @@ def test_a_new_run_never_overwrites_another(tmp_path, monkeypatch):
     assert str(Experiment.start([]).run.folder) == "runs/fashion_conv-2"
     with pytest.raises(ConfigurationError, match="already holds a run.*--resume"):
         Experiment.start(["--out", "runs/fashion_conv"])
+
+
+def test_two_trainings_started_together_go_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [Experiment.start([]).run.folder for _ in range(3)]
+    assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
+
+
+def test_a_handful_of_images_is_judged_by_the_test_images_and_this_is_said(tmp_path):
+    path = tmp_path / "few.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8))
+    out = ["--out", str(tmp_path / "run")]
+    few = Experiment.start(["--data", str(path), *out])
+    assert few.parts[1] is few.dataset.test and few.role_of_test == "choose the weights"
+    last = Experiment.start(["--data", str(path), "--keep", "last", *out])
+    assert last.role_of_test == "are looked at after every epoch"
+    plateau = ["--keep", "last", "--schedule", "Plateau"]
+    followed = Experiment.start(["--data", str(path), *plateau, *out])
+    assert followed.role_of_test == "drive the learning rate"
+    assert Experiment.start(["--data", "digits", *out]).role_of_test == ""
 
 
 def test_resuming_keeps_the_settings(tmp_path, monkeypatch):

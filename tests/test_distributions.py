@@ -352,6 +352,19 @@ def affine_flow(context: torch.Tensor | None = None) -> Flow:
     return Flow(flow.transform(torch.randn(5, 3)).inv, base)
 
 
+def test_a_mixture_draws_some_at_a_time_as_many_as_asked(monkeypatch):
+    components = dist.Normal(torch.tensor([[-9.0], [9.0]]), 0.1).to_event(1)
+    mixture = distributions.Mixture(torch.tensor([0.25, 0.75]).log(), components)
+    held = []
+    draw = mixture._draw
+    monkeypatch.setattr(mixture, "_draw", lambda n: held.append(n) or draw(n))
+    monkeypatch.setattr(distributions, "MOST_DRAWN", 600)
+    z = mixture.sample((1000,))
+    assert z.shape == (1000, 1) and held == [300, 300, 300, 100]
+    assert abs((z > 0).float().mean() - 0.75) < 0.06
+    assert mixture.sample().shape == (1,)
+
+
 def test_a_flow_scores_its_own_draws_as_it_scores_any_other():
     flow = affine_flow()
     z = flow.rsample((3,))
@@ -422,6 +435,16 @@ def test_planar_transforms_invert_and_their_determinant_is_the_jacobians():
     first = distributions.Planar(u[0], w[0], b[0])
     jacobian = torch.autograd.functional.jacobian(first, x[0, 0])
     assert torch.allclose(jacobian.det().abs().log(), ladj[0, 0], atol=1e-8)
+
+
+def test_planar_transforms_stay_finite_at_the_edge_of_what_can_be_inverted():
+    torch.manual_seed(0)
+    w = torch.randn(1000, 1, 8)
+    for product in (-12.0, -16.0, -40.0):
+        u = product * w / w.square().sum(-1, keepdim=True)
+        planar = distributions.Planar(u, w, torch.randn(1000, 1))
+        y, log_determinant = planar.call_and_ladj(torch.randn(1000, 8))
+        assert y.isfinite().all() and log_determinant.isfinite().all()
 
 
 def test_the_planar_inverse_has_the_inverse_gradient():

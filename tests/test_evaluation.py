@@ -10,7 +10,8 @@ from conftest import small_vae
 from pyro_vae import VAE, evaluate, likelihoods, networks, posteriors, priors
 from pyro_vae.analysis import embeddings
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import bits_per_dimension, verdict
+from pyro_vae.evaluation import active_units_of, bits_per_dimension, verdict
+from pyro_vae.vae import mean_of
 
 
 def posterior_of(variances, rate_scale=1.0):
@@ -72,7 +73,13 @@ def test_bits_per_dimension_of_known_likelihoods(halves):
     vae.likelihood = Density()
     assert bits_per_dimension(vae, halves.with_pixels("dequantised"), 0.0) == pytest.approx(8)
     assert bits_per_dimension(vae, halves, 0.0) is None
-    assert bits_per_dimension(small_vae(), halves, 0.0) is None
+
+
+def test_a_bernoulli_is_a_mass_of_binary_values_and_nothing_proper_of_grey_ones(halves, digits):
+    vae, one_bit = small_vae(), 64 * math.log(2)  # its likelihood is meant for grey levels
+    for binary in (halves, digits.test.with_pixels("binarised")):
+        assert bits_per_dimension(vae, binary, one_bit) == pytest.approx(1)
+    assert bits_per_dimension(vae, digits.test, one_bit) is None
 
 
 def test_the_log_likelihood_takes_fewer_bits_than_the_bound(halves):
@@ -82,7 +89,37 @@ def test_the_log_likelihood_takes_fewer_bits_than_the_bound(halves):
     expected = -found.log_likelihood / (64 * math.log(2))
     assert found.log_likelihood_bits == pytest.approx(expected)
     assert found.log_likelihood_bits < found.bits_per_dimension
-    assert evaluate(small_vae(), halves, samples=5).log_likelihood_bits is None
+
+
+def test_random_numbers_are_left_as_found_whatever_the_pixels_are(digits):
+    few = digits.test.select(slice(20))
+    for pixels in ("grey", "binarised", "dequantised"):
+        likelihood = likelihoods.Normal(networks.ConvDecoder(2, (1, 8, 8), channels=(8,)))
+        vae, before = small_vae(likelihood=likelihood), torch.get_rng_state()
+        evaluate(vae, few.with_pixels(pixels))
+        assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ValueError, match="no images"):
+        evaluate(small_vae(), few.select(slice(0, 0)))
+
+
+def test_noise_alone_activates_no_unit(digits):
+    class Noise(torch.nn.Module):
+        def forward(self, x):
+            scale = torch.ones(len(x), 40)
+            spread = torch.zeros(40).index_fill(0, torch.arange(3), 1.0)
+            base = dist.TransformedDistribution(
+                dist.Normal(x[:, 0, 4, 4:5] * spread, scale),
+                [torch.distributions.transforms.TanhTransform()],
+            )
+            return base.to_event(1)
+
+    vae = small_vae(latent_size=40, posterior=Noise())
+    assert mean_of(vae.encode(digits.test.as_float(slice(2)))) is None
+    for n in (100, len(digits.train)):
+        images = digits.train.select(slice(n))
+        assert evaluate(vae, images).active_units <= 3
+        assert not active_units_of(vae, images)[3:].any()
+    assert evaluate(vae, digits.train).active_units == 3
 
 
 def test_binarised_pixels_are_drawn_anew_and_their_mean_is_the_level():

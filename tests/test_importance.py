@@ -124,6 +124,17 @@ def test_one_weight_beside_which_others_vanish_is_never_trusted():
     assert pareto_k(torch.zeros(6, 1).double()).isnan().all()
 
 
+def test_codes_that_come_again_are_no_sign_of_over_confidence():
+    torch.manual_seed(0)
+    kinds = torch.linspace(-3, 0, 8).double()
+    log_w = kinds[torch.randint(8, (2000, 5))].sort(0, descending=True).values
+    largest = log_w[: tail_length(2000) + 1]
+    assert (largest[-1] == largest[-2]).all()  # ties at the threshold
+    assert not (pareto_k(largest) > 0.7).any()
+    few = torch.cat([torch.full((3, 1), 1.0), torch.zeros(60, 1)]).double()
+    assert pareto_k(few).isnan().all()
+
+
 def test_too_few_weights_say_nothing_of_trust(images):
     vae, _ = linear_vae(wide)
     assert log_likelihood(vae, images, samples=20).untrusted is None
@@ -137,6 +148,14 @@ def test_what_a_likelihood_holds_for_each_value_counts(monkeypatch):
     encoder = networks.MLPEncoder((1, 4, 4))
     vae = VAE(priors.StandardNormal(2), likelihood, posteriors.DiagonalNormal(encoder, 2))
     assert numbers_per_image(vae) == 16 * 256
+    conv = networks.BatchNormDecoder(2, (1, 8, 8))
+    wide = VAE(vae.prior, likelihoods.Normal(conv), vae.posterior)
+    wide.posterior = posteriors.DiagonalNormal(networks.BatchNormEncoder((1, 8, 8)), 2)
+    before = {name: value.clone() for name, value in wide.train().state_dict().items()}
+    assert numbers_per_image(wide) == 32 * 8 * 8  # of the widest layer
+    assert wide.training and all(torch.equal(before[k], v) for k, v in wide.state_dict().items())
+    mixture = VAE(priors.MixtureOfGaussians(2, 5000), likelihood, vae.posterior)
+    assert numbers_per_image(mixture) == 2 * 5000
     monkeypatch.setattr(importance, "CHUNK_VALUES", 2 * 16 * 256)
     seen = []
     likelihood.decoder.register_forward_hook(lambda *call: seen.append(call[2].numel()))

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,8 +158,8 @@ def test_a_bare_folder_gets_a_report(few, tmp_path):
 SOUND = {"verdict": "Not collapsed: fine.", "untrusted": 0.0, "samples": 100}
 
 
-def titles(looked_at, numbers=SOUND, settings=()):
-    return [title for title, _ in report.warnings(looked_at, numbers, dict(settings))]
+def titles(looked_at, numbers=SOUND):
+    return [title for title, _ in report.warnings(looked_at, numbers)]
 
 
 def with_likelihood(few, make, **options):
@@ -177,11 +178,12 @@ def test_each_danger_is_named(few):
     assert titles(sound, collapsed) == ["Posterior collapse: collapsed"]
     partly = {**SOUND, "verdict": "Partly collapsed: 1 of 9."}
     assert titles(sound, partly) == ["Posterior collapse: partly collapsed"]
-    (found,) = report.warnings(sound, {**SOUND, "untrusted": 0.25}, {})
+    (found,) = report.warnings(sound, {**SOUND, "untrusted": 0.25})
     assert found[0] == "Over-confident weights" and "25.0%" in found[1] and "100" in found[1]
     assert titles(sound, {}) == ["Not evaluated"]
-    assert titles(sound, settings={"validation": 0}) == ["The test images chose the weights"]
-    assert titles(sound, settings={"validation": 10}) == []
+    for role, warned in (("choose the weights", True), ("are looked at after every epoch", False)):
+        judged = replace(sound, role_of_test=role)
+        assert titles(judged) == [f"The test images {role}"] * warned
 
 
 def test_a_likelihood_off_its_support_is_named(few):
@@ -189,6 +191,8 @@ def test_a_likelihood_off_its_support_is_named(few):
     assert titles(grey) == ["A likelihood off its support"]
     assert titles(with_likelihood(few, likelihoods.Bernoulli)) == []
     assert titles(with_likelihood(few, likelihoods.Normal)) == ["A density on discrete levels"]
+    binary = few.map(lambda part: part.with_pixels("binarised"))
+    assert titles(with_likelihood(binary, likelihoods.Bernoulli, grey_levels=True)) == []
     noisy = few.map(lambda part: part.with_pixels("dequantised"))
     assert titles(with_likelihood(noisy, likelihoods.Normal)) == []
 
@@ -197,6 +201,9 @@ def test_a_plain_autoencoder_has_no_elbo(few):
     encoder = networks.ConvEncoder((1, 8, 8), channels=(8,))
     plain_one = subject(few, prior=priors.Flat(2), posterior=posteriors.Delta(encoder, 2))
     assert titles(plain_one)[0] == "No ELBO"
+    with_prior = subject(few, posterior=posteriors.Delta(encoder, 2))
+    title, explanation = report.warnings(with_prior, SOUND)[0]
+    assert title == "No ELBO" and "plain autoencoder" not in explanation
 
 
 # In the browser

@@ -1,5 +1,6 @@
 """The programs, run as a user runs them: one epoch on real digits, and what users do wrong."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -73,7 +74,7 @@ def test_evaluation_prints_what_training_reached(trained):
     assert done.returncode == 0, done.stderr
     numbers = json.loads(done.stdout)
     assert numbers["elbo"] == pytest.approx(-numbers["distortion"] - numbers["rate"])
-    reached = 500 / 64 * (numbers["distortion"] + 2.048 * numbers["rate"])
+    reached = 500 / 64 * numbers["distortion"] + numbers["rate"]  # 500 BCE + KL
     assert numbers["published_loss"] == pytest.approx(reached, rel=1e-5)
     table = run(trained, "evaluate.py", "runs/first", "--samples", 50, "--images", 20).stdout
     assert "20 test images" in table and "50 samples an image" in table
@@ -87,6 +88,8 @@ def test_pictures_are_drawn_again_by_name(trained):
     done = run(trained, "analyze.py", "runs/first", "--only", "latent_distribution")
     assert done.returncode == 0, done.stderr
     assert target.exists() and "latent_distribution.png" in done.stdout
+    refused = run(trained, "analyze.py", "runs/first", "--out", "elsewhere")
+    assert refused.returncode == 1 and "--out is for several runs" in refused.stderr
 
 
 def test_a_finished_run_goes_on_with_more_epochs(trained):
@@ -94,6 +97,33 @@ def test_a_finished_run_goes_on_with_more_epochs(trained):
     assert done.returncode == 0, done.stderr
     history = json.loads((trained / "runs" / "first" / "history.json").read_text())
     assert [record["epoch"] for record in history] == [1, 2]
+
+
+def test_what_goes_on_keeps_its_settings_and_no_old_numbers(tmp_path):
+    settings = "--recipe mnist_mlp --data digits --limit 60 --latent-size 3 --epochs 1"
+    parts = "--prior MixtureOfGaussians --prior.components 4 --objective IWAE"
+    run_folder = str(tmp_path / "run")
+    first = Experiment.start([*f"{settings} {parts}".split(), "--out", run_folder])
+    vae = first.build()
+    first.fit(vae, progress=False)
+    first.evaluate(vae, samples=10)
+    more = ["--resume", "--out", run_folder, "--epochs", "2", "--with-autoencoder"]
+    longer = Experiment.start(more)
+    longer.fit(longer.build(), progress=False)
+    assert not first.run.evaluation.exists()
+    assert Experiment.open(run_folder).recipe.epochs == 2
+
+    spec = importlib.util.spec_from_file_location("train_svi", SCRIPTS / "train_svi.py")
+    train_svi = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(train_svi)
+    beside = train_svi.beside(longer)
+    recipe, text = beside.recipe, beside.configuration.text
+    assert (recipe.data, recipe.latent_size, recipe.epochs, recipe.beta) == ("digits", 3, 2, 1.0)
+    assert len(beside.parts[0]) == 60 and "Flat" in text and "MixtureOfGaussians" not in text
+    beside.fit(beside.build(), progress=False)
+    evaluated = beside.evaluate(beside.load())
+    assert evaluated["elbo"] is None and evaluated["distortion"] > 0
+    assert train_svi.beside(Experiment.start(more)).configuration.settings.resume
 
 
 def test_a_run_starts_from_the_weights_of_another(trained):
@@ -197,6 +227,7 @@ def test_a_folder_of_your_own_images(tmp_path):
         ("train_svi.py", ["--data", "digits", "--device", "warp"], "warp"),
         ("train_svi.py", ["--data", "digits", "--lr", "1e9", "--epochs", "1"], "learning rate"),
         ("train_svi.py", ["--data", "digits", "--likelihood.grey_levels", "false"], "binary"),
+        ("train_svi.py", ["--data", "digits", "--schedule.factor", "2"], "--schedule.factor"),
         ("train_svi.py", ["--resume"], "holds no run"),
         ("train_svi.py", ["--epoch", "3"], "--epochs"),
         ("evaluate.py", ["nowhere"], "nowhere holds no run"),
@@ -207,6 +238,8 @@ def test_mistakes_are_answered_in_words_without_a_traceback(tmp_path, script, ar
     done = run(tmp_path, script, *arguments)
     assert done.returncode != 0
     assert words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    folders = list((tmp_path / "runs").glob("*"))
+    assert not folders or (folders[0] / "config.yaml").exists()  # no empty one is left
 
 
 @pytest.mark.parametrize("script", ["train_svi.py", "evaluate.py", "analyze.py"])

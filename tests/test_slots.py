@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -21,6 +22,7 @@ from pyro_vae import (
     objectives,
     posteriors,
     priors,
+    schedules,
 )
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import seeded
@@ -311,6 +313,16 @@ def test_a_likelihood_that_cannot_score_the_images_is_named():
     check_slots(vae, torch.rand(5, *SHAPE).round())
 
 
+def test_a_likelihood_under_which_the_images_cannot_occur_is_refused():
+    def likelihood(z):
+        return dist.Beta(torch.full((*z.shape[:-1], *SHAPE), 2.0), 2.0).to_event(3)
+
+    vae = VAE(**{**GOOD, "likelihood": likelihood})
+    with pyro.validation_enabled(False), pytest.raises(SlotError, match="cannot occur.*dequant"):
+        check_slots(vae, torch.rand(5, *SHAPE).round())
+    check_slots(vae, 0.1 + 0.8 * torch.rand(5, *SHAPE))
+
+
 def test_a_slot_that_fails_is_named_with_its_input():
     encoder = networks.MLPEncoder(SHAPE)
     vae = small_vae(prior=priors.StandardNormal(3), posterior=posteriors.DiagonalNormal(encoder, 3))
@@ -325,6 +337,8 @@ ENCODER, DECODER = networks.MLPEncoder(SHAPE), networks.MLPDecoder(2, SHAPE)
     ("make", "message"),
     [
         (lambda: objectives.ELBO(particles=0), "particles must be positive, got 0"),
+        (lambda: schedules.Plateau(factor=2), "factor must lie between 0 and 1, got 2"),
+        (lambda: schedules.Plateau(patience=-1), "patience and stop_below must be 0 or more"),
         (lambda: objectives.FreeBits(nats=-1), "nats must be 0 or more, got -1"),
         (lambda: objectives.Capacity(rise=0), r"rise lie in \(0, 1\], got 25.0 and 0"),
         (lambda: posteriors.DiagonalNormal(ENCODER, 2, spread="log_std"), "got 'log_std'"),

@@ -19,6 +19,8 @@ from pyro_vae.modes import evaluating, seeded
 from pyro_vae.vae import VAE, centre
 
 BATCH_SIZE = 500
+#: Numbers that scoring codes under a prior may hold at once.
+PRIOR_NUMBERS = 2**24
 
 
 @torch.no_grad()
@@ -67,10 +69,24 @@ def draw_prior(vae: VAE, n: int, *, seed: int = 0) -> Tensor:
         ValueError: the prior cannot be sampled (the flat prior of an autoencoder).
     """
     try:
-        with seeded(seed, vae.device):
+        with evaluating(vae), seeded(seed, vae.device):
             return vae.prior().sample((n,)).cpu()
     except NotImplementedError as error:
         raise ValueError(f"no samples from this model's prior: {error}") from error
+
+
+@torch.no_grad()
+def prior_log_density(vae: VAE, z: Tensor) -> Tensor:
+    """log p(z) of latent vectors (N, D), (N,) in nats, some at a time.
+
+    Raises:
+        ValueError: they lie outside the prior's support.
+    """
+    at_once = images_at_once(vae, len(z), PRIOR_NUMBERS)
+    with evaluating(vae):
+        prior = vae.prior()
+        parts = z.to(vae.device, torch.float32).split(at_once)
+        return torch.cat([prior.log_prob(part).cpu() for part in parts])
 
 
 @torch.no_grad()

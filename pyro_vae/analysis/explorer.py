@@ -26,6 +26,7 @@ from pyro_vae.analysis.embeddings import (
     draw_prior,
     embed,
     factors_of,
+    prior_log_density,
     rate_per_dimension,
 )
 from pyro_vae.analysis.style import (
@@ -37,6 +38,7 @@ from pyro_vae.analysis.style import (
     number,
 )
 from pyro_vae.data import ImageData
+from pyro_vae.modes import evaluating
 from pyro_vae.vae import VAE
 
 Axes = Literal["dimensions", "principal"]
@@ -359,7 +361,8 @@ def _look(groups: Grouping, k: int) -> dict[str, str]:
 
 def _originals(images: ImageData) -> dict[str, Any]:
     """The images themselves, small, as one picture: as many, from the first, as the size allows."""
-    levels = _levels(images.levels().float().cpu() / 255, THUMBNAIL_SIDE)
+    parts = (images.levels(slice(i, i + 100)) for i in range(0, len(images), 100))
+    levels = np.concatenate([_levels(x.float().cpu() / 255, THUMBNAIL_SIDE) for x in parts])
     count, height, width, channels = levels.shape
     while True:
         columns = math.ceil(math.sqrt(count))
@@ -450,11 +453,11 @@ def _log_density(vae: VAE, plane: Plane) -> Callable[[Tensor], Tensor] | None:
 
     Of a product of D densities, the two of the plane's dimensions count.
     """
-    prior = vae.prior()
     if not plane.rest:
-        return lambda points: prior.log_prob(plane.latents(points).to(vae.device)).cpu()
+        return lambda points: prior_log_density(vae, plane.latents(points))
     along_dimensions = bool((plane.directions.amax(1) == 1).all())
-    parts = factors_of(prior) if along_dimensions else None
+    with evaluating(vae):
+        parts = factors_of(vae.prior()) if along_dimensions else None
     if parts is None:
         return None
     chosen = plane.directions.argmax(1)

@@ -31,7 +31,7 @@ from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.comparison import beside
 from pyro_vae.analysis.embeddings import embed, rate_per_dimension, terms_of
 from pyro_vae.data import Dataset, ImageData
-from pyro_vae.evaluation import has_prior
+from pyro_vae.evaluation import active_units_of, has_elbo, has_prior
 from pyro_vae.experiments import Experiment
 from pyro_vae.training import choose_device
 from pyro_vae.vae import VAE
@@ -73,6 +73,7 @@ class Subject:
         seed: of all randomness.
         progress: show a bar within pictures that take long.
         choices: what a person wants shown.
+        role_of_test: what the test images did in training, in words; "": nothing.
     """
 
     vae: VAE
@@ -83,6 +84,7 @@ class Subject:
     seed: int = 0
     progress: bool = True
     choices: Choices = Choices()
+    role_of_test: str = ""
 
     @classmethod
     def of_run(
@@ -104,7 +106,7 @@ class Subject:
         device, plain = choose_device(device), experiment.run.autoencoder
         return cls(
             experiment.load().to(device),
-            experiment.dataset,
+            replace(experiment.dataset, train=experiment.parts[0]),
             history=experiment.history(),
             stages=experiment.stages(),
             autoencoder=(
@@ -112,6 +114,7 @@ class Subject:
             ),
             seed=seed,
             choices=choices or Choices(),
+            role_of_test=experiment.role_of_test,
         )
 
     @property
@@ -225,6 +228,7 @@ NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
     "labels": (lambda s: s.test.labels is not None, "the images have no classes"),
     "attributes": (lambda s: bool(s.test.attributes), "the images have no attributes"),
     "prior": (lambda s: has_prior(s.vae), "a flat prior has no samples and no ELBO"),
+    "elbo": (lambda s: has_elbo(s.vae), "this model has no ELBO"),
     "autoencoder": (lambda s: s.autoencoder is not None, "no plain autoencoder was given"),
     "history": (lambda s: bool(s.history), "no history of the training was given"),
     "stages": (lambda s: bool(s.stages), "no codes were kept during training"),
@@ -433,7 +437,7 @@ def best_and_worst(s: Subject) -> Made:
 @picture(
     "most_surprising.png",
     "The test images of the lowest ELBO: are they odd, damaged or wrongly labelled?",
-    "prior",
+    "elbo",
 )
 def most_surprising(s: Subject) -> Made:
     return reconstructions.most_surprising(s.vae, s.test, -sum(s.terms), seed=s.seed)
@@ -453,7 +457,7 @@ def aggregate_posterior(s: Subject) -> Made:
     "How many nats each latent dimension says of an image: one near 0 has collapsed.",
 )
 def rates(s: Subject) -> Made:
-    return latents.rates(s.codes, s.rate)
+    return latents.rates(s.codes, s.rate, active_units_of(s.vae, s.test, seed=s.seed))
 
 
 @picture(

@@ -93,7 +93,9 @@ def choose_pair(
     if first is None:
         first = _first_of_class(images, 1, 0)
     if second is None:
-        second = _first_of_class(images, 0, 1 if first == 0 else 0)
+        second = _first_of_class(images, 0, 0)
+        if second == first:  # No class 1, say.
+            second = 1 if first == 0 else 0
     return images.select(torch.tensor([first, second]))
 
 

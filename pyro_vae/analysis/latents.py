@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
-from pyro_vae.analysis.embeddings import draw_prior, factors_of
+from pyro_vae.analysis.embeddings import draw_prior, factors_of, prior_log_density
 from pyro_vae.analysis.projections import Method, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -89,17 +89,16 @@ def label_axes(ax: Axes, names: tuple[str, str]) -> None:
 def outline_prior(ax: Axes, vae: VAE, *, seed: int = 0) -> None:
     """Outline the smallest regions that hold 50% and 95% of a prior's mass, D = 2.
 
-    A prior that cannot be sampled has none: nothing is drawn.
+    A prior that cannot be sampled, or has no density in the plane, has none: nothing is drawn.
     """
-    try:
-        log_density = vae.prior().log_prob(draw_prior(vae, DRAWS, seed=seed).to(vae.device)).cpu()
-    except ValueError:
-        return
     codes = ax.dataLim.frozen()
     # Wider than the codes, as equal scales may widen the axes.
     x, y = (torch.linspace(2 * a - b, 2 * b - a, 300) for a, b in (ax.get_xlim(), ax.get_ylim()))
-    grid = torch.cartesian_prod(x, y).to(vae.device)
-    height = vae.prior().log_prob(grid).cpu().reshape(300, 300).T
+    try:
+        log_density = prior_log_density(vae, draw_prior(vae, DRAWS, seed=seed))
+        height = prior_log_density(vae, torch.cartesian_prod(x, y)).reshape(300, 300).T
+    except ValueError:  # Binary codes and a sphere's are no plane's, either.
+        return
     levels = torch.quantile(log_density, torch.tensor([0.05, 0.5])).tolist()
     if levels[0] < levels[1]:
         lines = ax.contour(x, y, height, levels, colors=PRIOR, linewidths=1, linestyles="--")
@@ -201,7 +200,7 @@ def _histogram(ax: Axes, values: Tensor, colour: str, name: str) -> None:
     ax.hist(values.numpy(), bins=bins, density=True, color=colour, alpha=0.7, label=label)
     inside = (values.abs() <= 3).float().mean()
     ax.set_title(
-        f"mean {number(values.mean(), 2)}\ndeviation {number(values.std(), 2)}\n"
+        f"mean {number(values.mean(), 2)}\ndeviation {number(values.std(correction=0), 2)}\n"
         f"{inside:.1%} within ±3"
     )
 
@@ -304,15 +303,16 @@ def _compare(ax: Axes, codes: Tensor, prior: Tensor) -> None:
 
 
 @styled
-def rates(codes: Tensor, rate: Tensor | None) -> Figure:
+def rates(codes: Tensor, rate: Tensor | None, active: Tensor | None = None) -> Figure:
     """What each latent dimension says of the image, largest first, with the active units marked.
 
     Args:
         codes: posterior means of N images, (N, D).
         rate: (D,) in nats per image, `rate_per_dimension`; where it is None, the variance of the
             codes is shown in its place.
+        active: (D,) booleans, `active_units_of`; judged from the codes unless given.
     """
-    active = active_units(codes)
+    active = active_units(codes) if active is None else active
     values = codes.var(0) if rate is None else rate
     order = values.argsort(descending=True)
     what = "variance of the code" if rate is None else "rate (nats per image)"

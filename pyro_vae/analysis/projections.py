@@ -67,9 +67,17 @@ def project(
     return Projection(*_pca(chosen, indices))
 
 
+def _still(codes: np.ndarray) -> bool:
+    """Whether all codes are in one place: there is nothing to project then."""
+    return len(codes) < 2 or not codes.astype(np.float32).std(0).any()
+
+
 def _pca(codes: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     from sklearn.decomposition import PCA  # slow to import
 
+    if _still(codes):
+        names = ("principal component 1", "principal component 2")
+        return np.zeros((len(codes), 2)), indices, names
     pca = PCA(2, svd_solver="full").fit(codes)
     first, second = pca.explained_variance_ratio_
     names = (
@@ -82,9 +90,12 @@ def _pca(codes: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _tsne(codes: np.ndarray, seed: int, progress: bool) -> np.ndarray:
     from sklearn.manifold import TSNE  # slow to import
 
+    if _still(codes):
+        return np.zeros((len(codes), 2))
     perplexity = min(30.0, (len(codes) - 1) / 3)
+    start = "pca" if codes.shape[1] > 1 else "random"
     tsne = TSNE(
-        2, perplexity=perplexity, max_iter=TSNE_STEPS, init="pca", random_state=seed, verbose=2
+        2, perplexity=perplexity, max_iter=TSNE_STEPS, init=start, random_state=seed, verbose=2
     )
     bar = tqdm(total=TSNE_STEPS, desc="t-SNE", unit="step", disable=not progress)
     with bar, contextlib.redirect_stdout(_Watcher(bar)):

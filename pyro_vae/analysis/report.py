@@ -18,7 +18,7 @@ from pyro_vae.analysis import explorer, pages
 from pyro_vae.analysis.gallery import PICTURES, Subject
 from pyro_vae.analysis.style import number
 from pyro_vae.console import ROWS
-from pyro_vae.evaluation import has_elbo
+from pyro_vae.evaluation import has_elbo, has_prior, measure_of
 from pyro_vae.runs import Run, write_text
 
 REPORT, EXPLORER = "report.html", "explorer.html"
@@ -100,7 +100,7 @@ def page(
         summary=pages.text(_summary(subject)),
         links=_links(links),
         numbers=_numbers(numbers),
-        warnings=_warnings(warnings(subject, numbers, settings)),
+        warnings=_warnings(warnings(subject, numbers)),
         explorer=explored,
         pictures=shown,
         history=_history(run.folder / CURVES, subject.history),
@@ -111,25 +111,22 @@ def page(
     return pages.page(f"{run.folder.resolve().name}: report", style + body)
 
 
-def warnings(
-    subject: Subject, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def warnings(subject: Subject, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What to be careful with, as (title, explanation).
 
     Args:
         subject: the model and its images.
         numbers: of its evaluation; may be empty.
-        settings: of its configuration; may be empty.
     """
     found = [
         *_about_latents(subject, numbers),
         *_about_likelihood(subject),
         *_about_estimates(subject, numbers),
     ]
-    if settings.get("validation") == 0:
+    if subject.role_of_test.startswith(("choose", "drive")):
         found.append(
             (
-                "The test images chose the weights",
+                f"The test images {subject.role_of_test}",
                 "No images were held out, so the numbers on the test images are too good.",
             )
         )
@@ -137,6 +134,14 @@ def warnings(
 
 
 def _about_latents(subject: Subject, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not has_elbo(subject.vae) and has_prior(subject.vae):
+        return [
+            (
+                "No ELBO",
+                "The posterior has no density: each image has one code, and no rate. Samples are "
+                "of a prior that nothing drew the codes to.",
+            )
+        ]
     if not has_elbo(subject.vae):
         return [
             (
@@ -155,7 +160,7 @@ def _about_latents(subject: Subject, numbers: Mapping[str, Any]) -> list[tuple[s
 
 def _about_likelihood(subject: Subject) -> list[tuple[str, str]]:
     kind = type(subject.vae.likelihood).__name__
-    measure = getattr(subject.vae.likelihood, "measure", None)
+    measure = measure_of(subject.vae.likelihood, subject.test)
     if measure == "none":
         return [
             (

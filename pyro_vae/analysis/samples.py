@@ -1,5 +1,7 @@
 """New images: drawn from the prior, from the codes' range, from where no code lies; and how new."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from pyro_vae.analysis.style import (
     as_array,
     bare,
     coordinates,
+    digits_for,
     image_panels,
     number,
     panels,
@@ -108,8 +111,9 @@ def nearest(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
     query, found, indices, start = images.flatten(1), [], [], 0
     for x in train.batches(max(1, _VALUES_AT_ONCE // query.shape[1])):
         part = x.flatten(1).cpu()
-        distances, where = torch.cdist(query, part).topk(min(k, len(part)), largest=False)
-        found.append(distances)
+        where = torch.cdist(query, part).topk(min(k, len(part)), largest=False).indices
+        # Products of matrices are fast but round: a copy must be at 0.
+        found.append((query[:, None] - part[where]).norm(dim=-1))
         indices.append(where + start)
         start += len(part)
     distances, order = torch.cat(found, 1).topk(k, largest=False)
@@ -129,7 +133,7 @@ def class_coverage(
         vae: the model.
         train: labelled images.
         n: samples from the prior.
-        known: training images to compare with.
+        known: training images to compare with; fewer where they are large.
         seed: of all randomness.
 
     Raises:
@@ -162,13 +166,16 @@ def sample_classes(
     """The class, as an index, of each of n samples: see `class_coverage`."""
     from sklearn.neighbors import KNeighborsClassifier  # slow to import
 
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:known]
+    at_once = max(100, _VALUES_AT_ONCE // math.prod(train.image_shape))
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(train), generator=generator)[: min(known, at_once)]
     some = train.select(order)
     neighbours = KNeighborsClassifier(min(5, len(some)), algorithm="brute")
     pictures = reconstruct(vae, some, seed=seed).flatten(1).numpy()
     neighbours.fit(pictures, grouping(train).values[order])
-    samples = decode(vae, draw_prior(vae, n, seed=seed), seed=seed)
-    return neighbours.predict(samples.flatten(1).numpy())
+    parts = draw_prior(vae, n, seed=seed).split(at_once)
+    samples = (decode(vae, z, seed=seed).flatten(1).numpy() for z in parts)
+    return np.concatenate([neighbours.predict(part) for part in samples])
 
 
 @styled
@@ -198,11 +205,12 @@ def empty_regions(
     label_axes(ax, plane.names)
     add_legend([ax], groups, below=True)
     axes = right.subplots(-(-n // 4), min(n, 4), squeeze=False).flat
+    digits = digits_for(gaps.max().item(), 2)
     for k, ax in enumerate(axes):
         bare(ax)
         if k < n:
             ax.imshow(pictures[k])
-            ax.set_title(f"{k + 1}: {number(gaps[k], 2)}", fontsize=8)
+            ax.set_title(f"{k + 1}: {number(gaps[k], digits)}", fontsize=8)
     return fig
 
 

@@ -6,6 +6,7 @@ outside, and none needs closing.
 """
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -174,6 +175,11 @@ def _columns(n: int) -> int:
 def coordinates(z: Tensor, digits: int = 2) -> str:
     """A point's coordinates, for a caption: (0.12, −1.30)."""
     return "(" + ", ".join(number(value, digits) for value in z.tolist()) + ")"
+
+
+def digits_for(span: float, least: int) -> int:
+    """How many digits after the point tell values apart that spread over `span`."""
+    return least if span <= 0 else min(6, max(least, 1 - math.floor(math.log10(span))))
 
 
 def number(value: float, digits: int = 0) -> str:

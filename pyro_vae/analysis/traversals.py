@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.analysis.embeddings import decode
-from pyro_vae.analysis.style import Figure, image_panels, latent_name, number
+from pyro_vae.analysis.style import Figure, digits_for, image_panels, latent_name, number
 from pyro_vae.vae import VAE
 
 
@@ -36,7 +36,11 @@ def traversals(
     z = start.repeat(len(order), steps, 1)
     for row, dimension in enumerate(order.tolist()):
         z[row, :, dimension] = torch.linspace(*ends[:, dimension].tolist(), steps)
-    captions = [number(value, 1) for row, d in enumerate(order) for value in z[row, :, d].tolist()]
+    captions = []
+    for row, dimension in enumerate(order.tolist()):
+        values = z[row, :, dimension]
+        digits = digits_for((values.max() - values.min()).item(), 1)
+        captions += [number(value, digits) for value in values.tolist()]
     by = "variance" if rate is None else "rate"
     names = [latent_name(d) for d in order.tolist()]
     if rate is not None:

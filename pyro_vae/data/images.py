@@ -65,7 +65,7 @@ class ImageData:
             raise DataError(f"labels run from {low} to {high}, but there are {count} class names")
 
     def __len__(self) -> int:
-        return self.images.shape[0]
+        return len(self.images)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -9,9 +9,9 @@ image is the distortion of a Bernoulli likelihood on grey levels, so
 .. math::
 
     \tfrac{500}{P} \cdot \text{distortion} + \text{rate}
-    = \tfrac{500}{P} \left(\text{distortion} + 2.048 \cdot \text{rate}\right):
+    = \tfrac{500}{P} \left(\text{distortion} + \tfrac{P}{500} \cdot \text{rate}\right):
 
-the Pyro program weighs the latent site by beta = 1024/500 = 2.048.
+the Pyro program weighs the latent site by beta = 1024/500 = 2.048, whatever the images.
 
 As published, the test images choose the weights and drive the schedule; training ends when the
 learning rate is exhausted, below 1e-7, where no weight changes any more.
@@ -28,7 +28,7 @@ BETA = 1024 / 500
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
     """500 BCE + KL, from nats per image of `values` pixels."""
-    return 500 / values * (distortion + BETA * rate)
+    return 500 / values * distortion + rate
 
 
 fashion_conv = Recipe(
