@@ -4,41 +4,29 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from tqdm import tqdm
+from torch.optim import Adam
 
-from pyro_vae import checkpoints
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.data import ImageData
-from pyro_vae.modes import evaluating, random_state, seeded, set_random_state
-from pyro_vae.objectives import ELBO, Bound, Objective
+from pyro_vae.modes import evaluating, seeded
+from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.priors import Prior
-from pyro_vae.runs import Run, write_json
+from pyro_vae.runs import Run
 from pyro_vae.schedules import OneCycle, Schedule
 from pyro_vae.slots import check_slots, check_support
+from pyro_vae.training_bar import DIVERGED, Bar, Totals
+from pyro_vae.training_state import Keep, Record, State, TrainingError
 from pyro_vae.vae import VAE
 
-Record = dict[str, float]
-Keep = Literal["best", "last"]
-
-DIVERGED = (
-    "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
-    "scales that reach 0."
-)
 OUTSIDE = (
     "A value lies outside a distribution's support: an image outside the likelihood's, or a draw "
     "of the posterior outside the prior's. Choose distributions that fit."
 )
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on."""
 
 
 def fit(
@@ -150,7 +138,7 @@ def fit(
 
 @torch.no_grad()
 def validate(
-    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, bar: "Bar"
+    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, bar: Bar
 ) -> Record:
     """The objective on images that are not trained on, at the same draws every epoch."""
     totals = Totals()
@@ -168,7 +156,7 @@ def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
 
 
 @contextmanager
-def explained(bar: "Bar") -> Iterator[None]:
+def explained(bar: Bar) -> Iterator[None]:
     """Say in words what Pyro's validation refuses; a sound model passed it at the start."""
     try:
         yield
@@ -222,148 +210,3 @@ def start_from(vae: VAE, images: ImageData, count: int = 5000) -> None:
     """Let a prior that begins at real images (a VampPrior) choose among the first of them."""
     if isinstance(vae.prior, Prior) and type(vae.prior).start_from is not Prior.start_from:
         vae.prior.start_from(images.as_float(slice(0, count)))
-
-
-class Totals:
-    """Running means of a bound, in nats per image, weighted by the size of each batch."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.sums: Tensor | float = 0.0
-
-    def add(self, bound: Bound, images: int) -> None:
-        """Take in a batch; nothing is moved off the device."""
-        self.images += images
-        self.sums = self.sums + images * torch.stack([term.detach() for term in bound])
-
-    def record(
-        self, name: str, published_loss: Callable[[float, float], float] | None = None
-    ) -> Record:
-        """The means so far, each key prefixed by `name`."""
-        loss, distortion, rate = (self.sums / self.images).tolist()
-        record = {"loss": loss, "distortion": distortion, "rate": rate, "elbo": -distortion - rate}
-        if published_loss:
-            record["published_loss"] = published_loss(distortion, rate)
-        return {f"{name}_{key}": value for key, value in record.items()}
-
-
-class Bar:
-    """The progress bar of one epoch, and its running means."""
-
-    def __init__(
-        self,
-        epoch: int,
-        epochs: int,
-        steps: int,
-        published_loss: Callable[[float, float], float] | None,
-        visible: bool,
-    ) -> None:
-        self.steps, self.published_loss = steps, published_loss
-        self.totals = Totals()
-        self.name = f"epoch {epoch + 1}/{epochs}"
-        self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
-        # Reading a number off a GPU waits for it, so not at every step.
-        self.every = max(1, steps // 50)
-
-    def show(self, bound: Bound, images: int) -> None:
-        """Count a step, and now and then show the means."""
-        self.totals.add(bound, images)
-        self.bar.update()
-        if self.bar.n % self.every == 0 or self.bar.n == self.steps:
-            record = self.record("train")
-            if not math.isfinite(record["train_loss"]):
-                self.close()
-                raise TrainingError(f"{DIVERGED} ({self.name})")
-            self.announce(record)
-
-    def announce(self, record: Record) -> None:
-        """Show a record: -ELBO, distortion and rate, in nats per image."""
-        prefix = next(iter(record)).removesuffix("loss")
-        shown = {
-            "-ELBO": -record[f"{prefix}elbo"],
-            "distortion": record[f"{prefix}distortion"],
-            "rate": record[f"{prefix}rate"],
-        }
-        if self.published_loss:
-            shown["published"] = record[f"{prefix}published_loss"]
-        text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
-        self.bar.set_postfix_str(f"{prefix[:5].rstrip('_')}: {text} nats/image")
-
-    def record(self, name: str) -> Record:
-        """The means over the epoch so far."""
-        return self.totals.record(name, self.published_loss)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        self.bar.close()
-
-
-@dataclass
-class State:
-    """All that a training needs to go on where it stopped."""
-
-    vae: VAE
-    optimizer: Optimizer
-    schedule: Schedule
-    run: Run | None
-    keep: Keep = "best"
-    history: list[Record] = field(default_factory=list)
-    best_loss: float = math.inf
-    kept_weights: dict[str, Tensor] | None = None
-    finished: bool = False
-
-    @property
-    def epoch(self) -> int:
-        """How many epochs are finished."""
-        return len(self.history)
-
-    def add(self, record: Record) -> None:
-        """Take in a finished epoch: the schedule, the history, the weights to keep so far."""
-        loss = record.get("validation_loss", record["train_loss"])
-        self.history.append(record)
-        self.finished = not self.schedule.after_epoch(loss)
-        if self.keep == "last" or loss < self.best_loss:
-            self.best_loss = loss
-            self.kept_weights = {k: v.clone() for k, v in self.vae.state_dict().items()}
-            if self.run:
-                checkpoints.save(self.vae, self.run.weights, epoch=self.epoch)
-
-    def save(self) -> None:
-        """Write the run folder's state, if there is one.
-
-        What `load` reads comes last: stopped between two files, an epoch is trained once more.
-        """
-        if self.run is None:
-            return
-        if self.epoch == 0:
-            checkpoints.save(self.vae, self.run.weights, epoch=0)
-        write_json(self.run.history, self.history)
-        checkpoints.save(
-            self.vae,
-            self.run.last,
-            optimizer=self.optimizer.state_dict(),
-            schedule=self.schedule.state_dict(),
-            history=self.history,
-            best_loss=self.best_loss,
-            finished=self.finished,
-            random=random_state(self.vae.device),
-        )
-
-    def load(self) -> None:
-        """Go on from the run folder's state."""
-        if self.run is None or not self.run.exists():
-            raise TrainingError(f"There is nothing to resume in {self.run and self.run.folder}.")
-        saved = checkpoints.read(self.run.last)
-        self.vae.load_state_dict(saved["weights"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.schedule.load_state_dict(saved["schedule"])
-        self.history, self.best_loss = saved["history"], saved["best_loss"]
-        self.finished = saved["finished"]
-        self.kept_weights = checkpoints.read(self.run.weights)["weights"]
-        set_random_state(saved["random"], self.vae.device)
-
-    def restore_kept(self) -> None:
-        """Give the model the weights to keep, in evaluation mode."""
-        if self.kept_weights is not None:
-            self.vae.load_state_dict(self.kept_weights)
-        self.vae.eval()

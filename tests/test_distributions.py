@@ -358,7 +358,7 @@ def test_a_mixture_draws_some_at_a_time_as_many_as_asked(monkeypatch):
     held = []
     draw = mixture._draw
     monkeypatch.setattr(mixture, "_draw", lambda n: held.append(n) or draw(n))
-    monkeypatch.setattr(distributions, "MOST_DRAWN", 600)
+    monkeypatch.setattr(distributions.mixtures, "MOST_DRAWN", 600)
     z = mixture.sample((1000,))
     assert z.shape == (1000, 1) and held == [300, 300, 300, 100]
     assert abs((z > 0).float().mean() - 0.75) < 0.06

@@ -1,0 +1,160 @@
+"""Of directions: the uniform distribution on a sphere, and one around a direction."""
+
+import math
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import register_kl
+from torch.nn import functional as F
+
+from pyro_vae.distributions.base import Parametric
+
+constraints = dist.constraints
+
+
+class HypersphereUniform(dist.TorchDistribution):
+    """Uniform on the unit sphere S^(D-1) in D coordinates, with respect to its surface.
+
+    Args:
+        like: a vector (D,), D > 1, whose type and device the draws have.
+    """
+
+    arg_constraints = {}
+    support = constraints.sphere
+    has_rsample = True
+
+    def __init__(self, like: Tensor, batch_shape: torch.Size = torch.Size()) -> None:
+        self.like = like
+        super().__init__(torch.Size(batch_shape), like.shape)
+
+    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "HypersphereUniform":
+        return HypersphereUniform(self.like, batch_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        return value.new_full(shape, -log_area(self.event_shape[0]))
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        return _on_sphere(self.like, self._extended_shape(sample_shape))
+
+    @property
+    def mean(self) -> Tensor:
+        """The origin, which is not on the sphere."""
+        return torch.zeros_like(self.like).expand(self.batch_shape + self.event_shape)
+
+
+def log_area(dimension: int) -> float:
+    """The logarithm of the area of the unit sphere in `dimension` coordinates."""
+    return math.log(2) + dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2)
+
+
+def _on_sphere(like: Tensor, shape: torch.Size) -> Tensor:
+    return F.normalize(torch.randn(shape, dtype=like.dtype, device=like.device), dim=-1)
+
+
+class PowerSpherical(Parametric):
+    r"""The power spherical distribution on S^(D-1), exactly reparameterised for every D > 1.
+
+    .. math:: p(x; \mu, \kappa) \propto (1 + \mu^T x)^\kappa
+
+    The Power Spherical distribution (De Cao and Aziz, 2020). Draws combine a Beta
+    variable, along mu, with a uniform direction across it. Logarithms are taken of
+    (1 + mu^T x) / 2, so that nothing large cancels at high concentrations.
+
+    Args:
+        loc: the mean direction mu, unit vectors (..., D).
+        concentration: kappa > 0, shape (...).
+    """
+
+    arg_constraints = {"loc": constraints.sphere, "concentration": constraints.positive}
+    support = constraints.sphere
+    has_rsample = True
+
+    def __init__(
+        self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None
+    ) -> None:
+        batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
+        self.loc = loc.expand(batch_shape + loc.shape[-1:])
+        self.concentration = concentration.expand(batch_shape)
+        super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean direction, which (like torch's VonMises) lies on the sphere."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of every coordinate, around the expectation in R^D."""
+        along, across = self._moments()
+        return across[..., None] + (along - across)[..., None] * self.loc**2
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """The variances along and across the mean direction, shape (...) each."""
+        alpha, beta = self._beta
+        total = alpha + beta
+        along = 4 * alpha * beta / (total**2 * (total + 1))
+        square = along + ((alpha - beta) / total) ** 2
+        return along, (1 - square) / (2 * beta)
+
+    @property
+    def _beta(self) -> tuple[Tensor, float]:
+        """The parameters of the Beta distribution of (1 + mu^T x) / 2."""
+        beta = (self.event_shape[0] - 1) / 2
+        return self.concentration + beta, beta
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        tiny = torch.finfo(value.dtype).eps
+        near = ((1 + (self.loc * value).sum(-1)) / 2).clamp(min=tiny, max=1)
+        return self.concentration * near.log() - self._log_normalizer().to(value.dtype)
+
+    def _log_normalizer(self) -> Tensor:
+        alpha, beta = self._beta
+        alpha = _precise(alpha)
+        ratio = alpha.lgamma() - (alpha + beta).lgamma()
+        return ratio + beta * math.log(4 * math.pi)
+
+    def entropy(self) -> Tensor:
+        alpha, beta = self._beta
+        alpha = _precise(alpha)
+        expected = alpha.digamma() - (alpha + beta).digamma()
+        entropy = self._log_normalizer() - self.concentration * expected
+        return entropy.to(self.loc.dtype)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        alpha, beta = self._beta
+        # Both parts of the Beta variable, z and 1 - z: neither loses its digits near 0. In single
+        # precision torch's gradient with respect to alpha is a third too small at alpha = 1e5.
+        both = _precise(torch.stack([alpha, torch.full_like(alpha, beta)], -1))
+        both = dist.Dirichlet(both, validate_args=False).rsample(sample_shape).to(alpha.dtype)
+        near, far = both.clamp(min=torch.finfo(both.dtype).tiny).split(1, dim=-1)
+        across = _on_sphere(self.loc, shape[:-1] + (shape[-1] - 1,))
+        pole = torch.cat([near - far, 2 * near.sqrt() * far.sqrt() * across], -1)
+        return F.normalize(self._turned(pole), dim=-1)
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """Turn the first axis to the mean direction, by a reflection.
+
+        In a plane that is never near degenerate: to -mu and back where mu is on the axis's side.
+        """
+        first = torch.zeros_like(self.loc)
+        first[..., 0] = torch.where(self.loc[..., 0] >= 0, 1.0, -1.0)
+        normal = F.normalize(self.loc + first, dim=-1)
+        reflected = x - 2 * (x * normal).sum(-1, keepdim=True) * normal
+        return -first[..., :1] * reflected
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Double precision, for differences of large numbers, where the device has it."""
+    return x if x.device.type == "mps" else x.double()
+
+
+@register_kl(PowerSpherical, HypersphereUniform)
+def _kl_power_spherical_uniform(q: PowerSpherical, p: HypersphereUniform) -> Tensor:
+    return log_area(p.event_shape[0]) - q.entropy()

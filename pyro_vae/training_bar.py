@@ -1,0 +1,90 @@
+"""The progress bar of an epoch, and its running means."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae.objectives import Bound
+from pyro_vae.training_state import Record, TrainingError
+
+DIVERGED = (
+    "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
+    "scales that reach 0."
+)
+
+
+class Totals:
+    """Running means of a bound, in nats per image, weighted by the size of each batch."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.sums: Tensor | float = 0.0
+
+    def add(self, bound: Bound, images: int) -> None:
+        """Take in a batch; nothing is moved off the device."""
+        self.images += images
+        self.sums = self.sums + images * torch.stack([term.detach() for term in bound])
+
+    def record(
+        self, name: str, published_loss: Callable[[float, float], float] | None = None
+    ) -> Record:
+        """The means so far, each key prefixed by `name`."""
+        loss, distortion, rate = (self.sums / self.images).tolist()
+        record = {"loss": loss, "distortion": distortion, "rate": rate, "elbo": -distortion - rate}
+        if published_loss:
+            record["published_loss"] = published_loss(distortion, rate)
+        return {f"{name}_{key}": value for key, value in record.items()}
+
+
+class Bar:
+    """The progress bar of one epoch, and its running means."""
+
+    def __init__(
+        self,
+        epoch: int,
+        epochs: int,
+        steps: int,
+        published_loss: Callable[[float, float], float] | None,
+        visible: bool,
+    ) -> None:
+        self.steps, self.published_loss = steps, published_loss
+        self.totals = Totals()
+        self.name = f"epoch {epoch + 1}/{epochs}"
+        self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
+        # Reading a number off a GPU waits for it, so not at every step.
+        self.every = max(1, steps // 50)
+
+    def show(self, bound: Bound, images: int) -> None:
+        """Count a step, and now and then show the means."""
+        self.totals.add(bound, images)
+        self.bar.update()
+        if self.bar.n % self.every == 0 or self.bar.n == self.steps:
+            record = self.record("train")
+            if not math.isfinite(record["train_loss"]):
+                self.close()
+                raise TrainingError(f"{DIVERGED} ({self.name})")
+            self.announce(record)
+
+    def announce(self, record: Record) -> None:
+        """Show a record: -ELBO, distortion and rate, in nats per image."""
+        prefix = next(iter(record)).removesuffix("loss")
+        shown = {
+            "-ELBO": -record[f"{prefix}elbo"],
+            "distortion": record[f"{prefix}distortion"],
+            "rate": record[f"{prefix}rate"],
+        }
+        if self.published_loss:
+            shown["published"] = record[f"{prefix}published_loss"]
+        text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
+        self.bar.set_postfix_str(f"{prefix[:5].rstrip('_')}: {text} nats/image")
+
+    def record(self, name: str) -> Record:
+        """The means over the epoch so far."""
+        return self.totals.record(name, self.published_loss)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.close()
