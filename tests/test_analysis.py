@@ -690,6 +690,9 @@ def test_rate_distortion_joins_the_models_and_names_them():
     assert np.allclose(ax.lines[1].get_xdata() + ax.lines[1].get_ydata(), 98)
     with pytest.raises(ValueError, match="no models"):
         comparison.rate_distortion([])
+    collapsed = [("β = 64", 100.0, 0.0), ("β = 16", 100.1, 0.01), ("β = 1", 90.0, 8.0)]
+    names = [text.get_text() for text in comparison.rate_distortion(collapsed).axes[0].texts]
+    assert names == ["β = 64, β = 16", "β = 1"]
 
 
 def test_beside_shows_each_figure_under_its_name():

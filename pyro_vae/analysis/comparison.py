@@ -50,17 +50,30 @@ def rate_distortion(points: Sequence[tuple[str, float, float]]) -> Figure:
     """
     if not points:
         raise ValueError("no models to compare")
-    labels, distortion, rate = zip(*points, strict=True)
+    _, distortion, rate = zip(*points, strict=True)
     title = "Distortion against rate: fidelity costs nats of the code"
     fig, axes = panels(height=4.2, title=title)
     ax = axes[0, 0]
     ax.plot(rate, distortion, "o-", color=MODEL)
-    for label, x, y in zip(labels, rate, distortion, strict=True):
+    for label, x, y in _together(points):
         ax.annotate(label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
     ax.margins(0.15)
     ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)")
     _lines_of_equal_elbo(ax, np.array(rate), np.array(distortion))
     return fig
+
+
+def _together(points: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """(labels, rate, distortion): those of models that lie on top of each other, in one line."""
+    _, distortion, rate = zip(*points, strict=True)
+    near = 0.02 * np.ptp(rate), 0.02 * np.ptp(distortion)
+    found: list[tuple[str, float, float]] = []
+    for label, y, x in points:
+        if found and abs(x - found[-1][1]) <= near[0] and abs(y - found[-1][2]) <= near[1]:
+            found[-1] = (f"{found[-1][0]}, {label}", *found[-1][1:])
+        else:
+            found.append((label, x, y))
+    return found
 
 
 def _lines_of_equal_elbo(ax: Axes, rate: np.ndarray, distortion: np.ndarray) -> None:
