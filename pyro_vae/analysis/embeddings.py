@@ -137,6 +137,18 @@ def rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor 
     return total / len(images)
 
 
+def leading(codes: Tensor, rate: Tensor | None = None, count: int = 2) -> list[int]:
+    """The `count` dimensions that say most, or all if there are fewer, in their own order.
+
+    Args:
+        codes: (N, D); by their variance, where there is no rate.
+        rate: (D,) in nats per image, `rate_per_dimension`.
+        count: how many.
+    """
+    values = codes.var(0, correction=0) if rate is None else rate
+    return sorted(values.argsort(descending=True, stable=True)[:count].tolist())
+
+
 def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
     """The D independent parts of a distribution over (D,), or None where it has none."""
     try:

@@ -26,6 +26,7 @@ from pyro_vae.analysis.embeddings import (
     draw_prior,
     embed,
     factors_of,
+    leading,
     prior_log_density,
     rate_per_dimension,
 )
@@ -194,7 +195,8 @@ def lay(
     if axes == "principal" and size > 1:
         return _principal(codes)
     if dimensions is None:
-        dimensions = _leading(vae, images, codes, seed)
+        rates = rate_per_dimension(vae, images, seed=seed) if size > 2 else None
+        dimensions = leading(codes, rates)
     chosen = list(dict.fromkeys(dimensions)) if size == 1 else list(dimensions)
     if len(set(chosen)) != min(size, 2) or not all(0 <= d < size for d in chosen):
         needed = "one dimension, 0" if size == 1 else f"two different dimensions of 0 to {size - 1}"
@@ -204,15 +206,6 @@ def lay(
     names = tuple(latent_name(d) for d in chosen)
     rest = _number_of_others(size - len(chosen), "stays at its mean", "stay at their mean")
     return Plane(origin, torch.eye(size)[chosen], names, names, rest)
-
-
-def _leading(vae: VAE, images: ImageData, codes: Tensor, seed: int) -> list[int]:
-    size = codes.shape[1]
-    if size <= 2:
-        return list(range(size))
-    rates = rate_per_dimension(vae, images, seed=seed)
-    values = codes.var(0) if rates is None else rates
-    return sorted(values.argsort(descending=True)[:2].tolist())
 
 
 def _principal(codes: Tensor) -> Plane:

@@ -29,7 +29,7 @@ from pyro_vae.analysis import (
 )
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.comparison import beside
-from pyro_vae.analysis.embeddings import embed, rate_per_dimension, terms_of
+from pyro_vae.analysis.embeddings import embed, leading, rate_per_dimension, terms_of
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import active_units_of, has_elbo, has_prior
 from pyro_vae.experiments import Experiment
@@ -181,10 +181,7 @@ class Subject:
 
     def leading(self, count: int) -> list[int]:
         """The `count` dimensions that say most, or all if there are fewer, in their own order."""
-        if self.size <= count:
-            return list(range(self.size))
-        values = self.codes.var(0) if self.rate is None else self.rate
-        return sorted(values.argsort(descending=True)[:count].tolist())
+        return leading(self.codes, self.rate, count)
 
     @property
     def plane(self) -> tuple[int, int]:

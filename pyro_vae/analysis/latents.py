@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
-from pyro_vae.analysis.embeddings import draw_prior, factors_of, prior_log_density
+from pyro_vae.analysis.embeddings import draw_prior, factors_of, leading, prior_log_density
 from pyro_vae.analysis.projections import Method, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -161,7 +161,7 @@ def marginals(
         dimensions: which; by default the first 4 by variance of the codes.
         seed: of the draws that estimate a prior's marginals where they are not known.
     """
-    dimensions = list(dimensions or _widest(codes, 4))
+    dimensions = list(dimensions or leading(codes, count=4))
     proper = has_prior(vae)
     rows = [("VAE", codes, MODEL) if proper else ("plain autoencoder", codes, OTHER)]
     if autoencoder_codes is not None:
@@ -181,11 +181,6 @@ def marginals(
         handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
     return fig
-
-
-def _widest(codes: Tensor, count: int) -> list[int]:
-    """The dimensions of the largest variance, in their own order."""
-    return sorted(codes.var(0).argsort(descending=True)[:count].tolist())
 
 
 def _marginal_title(codes: Tensor, dimensions: list[int], proper: bool) -> str:
