@@ -191,7 +191,8 @@ class NormalizingFlow(Prior):
 
     Variational Lossy Autoencoder (Chen et al., 2017), section 3.2.
 
-    Learned. The transforms f are autoregressive, so that scoring takes one pass and drawing D.
+    Learned. The transforms f are autoregressive, so that scoring takes one pass and drawing D;
+    with 2 passes, they are the coupling transforms of Real NVP (Dinh et al., 2017).
     They are those of Neural Spline Flows (Durkan et al., 2019), or the affine ones of Masked
     Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), from Zuko.
 
@@ -200,6 +201,11 @@ class NormalizingFlow(Prior):
         family: "spline" or "affine".
         transforms: the number of transforms; the order of the dimensions alternates.
         hidden: the width of the two hidden layers of each transform's network.
+        passes: how many groups of dimensions depend on those before, drawn one after another; D
+            unless given.
+
+    Raises:
+        ValueError: there is no such family, or there are no passes.
     """
 
     def __init__(
@@ -208,13 +214,16 @@ class NormalizingFlow(Prior):
         family: Literal["spline", "affine"] = "spline",
         transforms: int = 3,
         hidden: int = 64,
+        passes: int | None = None,
     ) -> None:
         super().__init__()
+        if passes is not None and passes < 1:
+            raise ValueError(f"NormalizingFlow: passes must be positive, got {passes}.")
         if family not in ("spline", "affine"):
             raise ValueError(f"NormalizingFlow: family must be spline or affine, got {family!r}.")
         make = {"spline": zuko.flows.NSF, "affine": zuko.flows.MAF}[family]
         self.transform = make(
-            latent_size, transforms=transforms, hidden_features=(hidden, hidden)
+            latent_size, transforms=transforms, hidden_features=(hidden, hidden), passes=passes
         ).transform
         self.base = StandardNormal(latent_size)
         if latent_size == 1:  # Then Zuko has no networks, and starts far from the identity.

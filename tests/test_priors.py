@@ -42,6 +42,7 @@ REAL = {
     "VampPrior": vamp,
     "NormalizingFlow": lambda d: priors.NormalizingFlow(d, hidden=16),
     "NormalizingFlow, affine": lambda d: priors.NormalizingFlow(d, "affine", hidden=16),
+    "NormalizingFlow, coupling": lambda d: priors.NormalizingFlow(d, hidden=16, passes=2),
 }
 
 

@@ -345,6 +345,7 @@ ENCODER, DECODER = networks.MLPEncoder(SHAPE), networks.MLPDecoder(2, SHAPE)
         (lambda: priors.VampPrior(2, components=0), "VampPrior: components must be positive"),
         (lambda: priors.MixtureOfGaussians(2, 0), "MixtureOfGaussians: components must be pos"),
         (lambda: priors.NormalizingFlow(2, family="nsf"), "spline or affine, got 'nsf'"),
+        (lambda: priors.NormalizingFlow(2, passes=0), "passes must be positive, got 0"),
         (lambda: likelihoods.DiscretizedLogisticMixture(DECODER, 0), "components must be positive"),
     ],
 )
