@@ -11,7 +11,7 @@ extensions = ["myst_parser", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"
 html_title = "pyro_vae"
-exclude_patterns = ["_build", "generated"]
+exclude_patterns = ["_build", "generated", "results"]
 
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"

@@ -53,6 +53,7 @@ fashion_batchnorm = Recipe(
     name="fashion_batchnorm",
     summary="Fashion-MNIST, batch-normalised convolutions, D = 2, Normal (Sharma, 2021)",
     source="Sharma, 2021",
+    expected="33.6 on the source's scale, ELBO -386.9 nats per image on the test images (seed 0)",
     data="fashion-mnist",
     image_shape=(1, 28, 28),
     encoder=networks.BatchNormEncoder,

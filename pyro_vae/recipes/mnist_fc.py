@@ -41,6 +41,7 @@ mnist_fc = Recipe(
     name="mnist_fc",
     summary="MNIST, fully connected, D = 2, Normal with sigma = 1 (Zhong, 2024)",
     source="Zhong, 2024",
+    expected="20.6 on the source's scale, ELBO -741.0 nats per image on the test images (seed 0)",
     data="mnist",
     image_shape=(1, 28, 28),
     encoder=partial(networks.FullyConnectedEncoder, descriptors=LAYERS),

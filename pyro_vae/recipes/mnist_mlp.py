@@ -49,6 +49,7 @@ mnist_mlp = Recipe(
     name="mnist_mlp",
     summary="MNIST, MLP, D = 2, Normal with variance 1/2 (van de Kleut)",
     source="van de Kleut",
+    expected="squared error + KL 37.2, ELBO -485.9 nats per image on the test images (seed 0)",
     data="mnist",
     image_shape=(1, 28, 28),
     latent_size=LATENT_SIZE,
