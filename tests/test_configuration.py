@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import small_vae  # noqa: F401
 
 from pyro_vae import posteriors, priors
@@ -140,6 +141,15 @@ def test_two_trainings_started_together_go_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [Experiment.start([]).run.folder for _ in range(3)]
     assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
+
+
+def test_binarised_once_every_part_has_noise_of_its_own(tmp_path):
+    half = np.full((20, 8, 8), 128, np.uint8)
+    np.savez(tmp_path / "same.npz", train_images=half, test_images=half)
+    settings = ["--data", str(tmp_path / "same.npz"), "--pixels", "binarised-once"]
+    parts = [parse([*settings, "--seed", seed]).dataset() for seed in ("3", "3")]
+    assert torch.equal(parts[0].train.images, parts[1].train.images)
+    assert not torch.equal(parts[0].train.images, parts[0].test.images)
 
 
 def test_a_handful_of_images_is_judged_by_the_test_images_and_this_is_said(tmp_path):

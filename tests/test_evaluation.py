@@ -199,6 +199,8 @@ def test_a_vamp_prior_in_training_is_left_as_it_was(digits):
     ).train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     evaluate(vae, digits.test)
+    assert vae.latent_size == 2 and embeddings.draw_prior(vae, 3).shape == (3, 2)
+    embeddings.prior_log_density(vae, torch.zeros(3, 2))
     assert vae.training
     assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
 

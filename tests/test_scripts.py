@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_vae.analysis import Subject
 from pyro_vae.experiments import Experiment
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
@@ -116,6 +117,8 @@ def test_what_goes_on_keeps_its_settings_and_no_old_numbers(tmp_path):
     spec = importlib.util.spec_from_file_location("train_svi", SCRIPTS / "train_svi.py")
     train_svi = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train_svi)
+    assert len(Subject.of_run(longer, device="cpu").dataset.train) == 60  # those trained on
+
     beside = train_svi.beside(longer)
     recipe, text = beside.recipe, beside.configuration.text
     assert (recipe.data, recipe.latent_size, recipe.epochs, recipe.beta) == ("digits", 3, 2, 1.0)
@@ -124,6 +127,21 @@ def test_what_goes_on_keeps_its_settings_and_no_old_numbers(tmp_path):
     evaluated = beside.evaluate(beside.load())
     assert evaluated["elbo"] is None and evaluated["distortion"] > 0
     assert train_svi.beside(Experiment.start(more)).configuration.settings.resume
+
+
+def test_a_run_goes_on_without_the_one_it_started_from(tmp_path):
+    def started(name, *more):
+        settings = "--recipe mnist_mlp --data digits --limit 60 --epochs 1 --out"
+        return Experiment.start([*settings.split(), str(tmp_path / name), *more])
+
+    first = started("first")
+    first.fit(first.build(), progress=False)
+    second = started("second", "--start-from", str(tmp_path / "first"))
+    second.fit(second.build(), progress=False)
+    (tmp_path / "first").rename(tmp_path / "elsewhere")
+    longer = Experiment.start(["--resume", "--out", str(tmp_path / "second"), "--epochs", "2"])
+    longer.fit(longer.build(), progress=False)
+    assert len(longer.history()) == 2
 
 
 def test_a_run_starts_from_the_weights_of_another(trained):
