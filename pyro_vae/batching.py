@@ -1,7 +1,6 @@
 """How many images at once: what a model holds for each of them decides."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -20,9 +19,19 @@ def numbers_per_image(vae: VAE) -> int:
     What a network's layers put out, the parameters of the likelihood's values, or a prior's score
     of the code by every component.
     """
-    decoded = math.prod(vae.image_shape) * getattr(vae.likelihood, "outputs", 1)
-    scored = vae.latent_size * getattr(vae.prior, "components", 1)
-    return max(decoded, scored, _largest_output(vae))
+    with torch.no_grad(), evaluating(vae), seeded(0, vae.device):
+        z, x = vae.zeros(1, vae.latent_size), vae.zeros(1, *vae.image_shape)
+        # A prior that codes images of its own, a VampPrior, is no part of this: it does so once.
+        with _watched(vae) as sizes:
+            vae.posterior(x)
+            vae.likelihood(z)
+    decoded = x.numel() * getattr(vae.likelihood, "outputs", 1)
+    return max(decoded, numbers_per_code(vae), *sizes)
+
+
+def numbers_per_code(vae: VAE) -> int:
+    """The size of the largest tensor that scoring a code under the prior makes, in numbers."""
+    return vae.latent_size * getattr(vae.prior, "components", 1)
 
 
 def images_at_once(vae: VAE, most: int, numbers: int = MOST_NUMBERS) -> int:
@@ -30,27 +39,18 @@ def images_at_once(vae: VAE, most: int, numbers: int = MOST_NUMBERS) -> int:
     return max(1, min(most, numbers // numbers_per_image(vae)))
 
 
-@torch.no_grad()
-def _largest_output(vae: VAE) -> int:
-    """Of all layers of both networks, for one image."""
-    sizes = [0]
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[list[int]]:
+    """Within, the size of what every layer puts out is noted."""
+    sizes: list[int] = []
 
-    def note(_module: nn.Module, _inputs: tuple, output: object) -> None:
+    def note(_layer: nn.Module, _inputs: tuple, output: object) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.numel())
 
-    with evaluating(vae), seeded(0, vae.device), _watched(vae, note):
-        vae.posterior(vae.zeros(1, *vae.image_shape))
-        vae.likelihood(vae.zeros(1, vae.latent_size))
-    return max(sizes)
-
-
-@contextmanager
-def _watched(module: nn.Module, note: Callable[[nn.Module, tuple, object], None]) -> Iterator[None]:
-    """Within, what every layer puts out is noted."""
     hooks = [layer.register_forward_hook(note) for layer in module.modules()]
     try:
-        yield
+        yield sizes
     finally:
         for hook in hooks:
             hook.remove()

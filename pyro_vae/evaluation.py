@@ -127,7 +127,7 @@ def evaluate(
         rate_per_dimension=per_dimension.tolist() if proper and per_dimension is not None else None,
         latent_size=latent_size,
         active_units=active,
-        verdict=_verdict(vae, mean_rate, active, latent_size),
+        verdict=verdict(mean_rate, active, latent_size) if proper else _without_elbo(vae),
         bits_per_dimension=(
             bits_per_dimension(vae, images, negative_elbo.mean().item()) if proper else None
         ),
@@ -144,7 +144,7 @@ def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tenso
 
 def has_prior(vae: VAE) -> bool:
     """Whether the prior is a distribution: an autoencoder's flat prior is none."""
-    with evaluating(vae), torch.random.fork_rng(devices=[]):
+    with evaluating(vae), seeded(0, vae.device):
         return has_density(vae.prior())
 
 
@@ -153,7 +153,7 @@ def has_elbo(vae: VAE) -> bool:
     """Whether prior and posterior have densities; a flat prior and a Delta posterior have none."""
     if not has_prior(vae):
         return False
-    with evaluating(vae), torch.random.fork_rng(devices=[]):
+    with evaluating(vae), seeded(0, vae.device):
         return has_density(vae.posterior(vae.zeros(1, *vae.image_shape)))
 
 
@@ -210,10 +210,8 @@ def verdict(rate: float, active: int, latent_size: int) -> str:
     return f"Not collapsed: {units} (rate {rate:.2f} nats)."
 
 
-def _verdict(vae: VAE, rate: float, active: int, latent_size: int) -> str:
-    if not has_prior(vae):
-        return NO_PRIOR
-    return verdict(rate, active, latent_size) if has_elbo(vae) else NO_DENSITY
+def _without_elbo(vae: VAE) -> str:
+    return NO_DENSITY if has_prior(vae) else NO_PRIOR
 
 
 def measure_of(likelihood: object, images: ImageData) -> str | None:

@@ -85,11 +85,12 @@ def log_likelihood(
     """
     found = []
     with evaluating(vae), seeded(seed, vae.device):
+        per_image = numbers_per_image(vae)
         batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
         count = math.ceil(len(images) / batch_size)
         parts = images.batches(batch_size)
         for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=not progress):
-            found.append(_estimate(vae, x.to(vae.device), samples))
+            found.append(_estimate(vae, x.to(vae.device), samples, per_image))
     values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
     return LogLikelihood(values, errors, tails, samples)
 
@@ -111,9 +112,9 @@ def log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
     return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
 
 
-def _estimate(vae: VAE, x: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor, Tensor, Tensor]:
     """log p(x), its standard error and Pareto k of each image of a batch, (B,) each, on the CPU."""
-    chunk = max(1, CHUNK_VALUES // (len(x) * numbers_per_image(vae)))
+    chunk = max(1, CHUNK_VALUES // (len(x) * per_image))
     tail = tail_length(samples)
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
     largest = torch.empty(0, len(x), dtype=torch.double)

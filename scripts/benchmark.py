@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
     )
 
 
-def plain(system: str, seed: int, settings: Settings, out: Path) -> Trained:
+def plain(system: str, seed: int, settings: Settings) -> Trained:
     """The same system by the plain loop, which keeps nothing."""
     epochs = list(plain_pytorch.train(system, seed=seed, **asdict(settings)))
     losses = [epoch.loss for epoch in epochs]
@@ -152,9 +153,14 @@ def main(arguments: Sequence[str]) -> None:
     settings = Settings(*(chosen[field.name] for field in fields(Settings)))
     systems, seeds, out = chosen.systems, chosen.seeds, Path(chosen.out)
     found: list[Trained] = []
-    plan = [(s, seed, t) for s in systems for seed in range(seeds) for t in (ours, plain)]
+    plan = [
+        (s, seed, t)
+        for s in systems
+        for seed in range(seeds)
+        for t in (partial(ours, out=out), plain)
+    ]
     for system, seed, trainer in tqdm(plan, "trainings"):
-        found.append(apart(trainer, system, seed, settings, out))
+        found.append(apart(trainer, system, seed, settings))
         write_json(out / "trainings.json", [asdict(each) for each in found])
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

@@ -7,10 +7,10 @@
 Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -33,13 +33,12 @@ def main(arguments: list[str]) -> None:
     start = time.perf_counter()
     experiment = Experiment.start(arguments, __doc__)
     with kept_if_used(experiment.run.folder):
-        learn(experiment)
-    numbers = json.loads(experiment.run.evaluation.read_text())
+        numbers = learn(experiment)
     conclude(experiment, table(numbers), time.perf_counter() - start)
 
 
-def learn(experiment: Experiment) -> None:
-    """Train, evaluate, and draw what was learned."""
+def learn(experiment: Experiment) -> dict[str, Any]:
+    """Train, evaluate, and draw what was learned; returns the numbers reached."""
     settings = experiment.configuration.settings
     try:
         vae = train(experiment)
@@ -47,10 +46,11 @@ def learn(experiment: Experiment) -> None:
             train(beside(experiment))
     except KeyboardInterrupt:
         sys.exit(stopped(experiment))
-    experiment.evaluate(vae)
+    numbers = experiment.evaluate(vae)
     subject = gallery.Subject.of_run(experiment, device=settings.device, seed=settings.seed)
     gallery.draw(subject, experiment.run.folder)
     report.write(subject, experiment.run)
+    return numbers
 
 
 def train(experiment: Experiment) -> VAE:

@@ -154,6 +154,8 @@ def test_what_a_likelihood_holds_for_each_value_counts(monkeypatch):
     before = {name: value.clone() for name, value in wide.train().state_dict().items()}
     assert numbers_per_image(wide) == 32 * 8 * 8  # of the widest layer
     assert wide.training and all(torch.equal(before[k], v) for k, v in wide.state_dict().items())
+    vamp = VAE(priors.VampPrior(2, 30), wide.likelihood, wide.posterior)
+    assert numbers_per_image(vamp) == 32 * 8 * 8  # not that of its 30 pseudo-inputs
     mixture = VAE(priors.MixtureOfGaussians(2, 5000), likelihood, vae.posterior)
     assert numbers_per_image(mixture) == 2 * 5000
     monkeypatch.setattr(importance, "CHUNK_VALUES", 2 * 16 * 256)

@@ -12,7 +12,7 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from pyro_vae import objectives
-from pyro_vae.batching import images_at_once
+from pyro_vae.batching import images_at_once, numbers_per_code
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import has_elbo, terms
 from pyro_vae.modes import evaluating, seeded
@@ -82,7 +82,7 @@ def prior_log_density(vae: VAE, z: Tensor) -> Tensor:
     Raises:
         ValueError: they lie outside the prior's support.
     """
-    at_once = images_at_once(vae, len(z), PRIOR_NUMBERS)
+    at_once = max(1, PRIOR_NUMBERS // numbers_per_code(vae))
     with evaluating(vae):
         prior = vae.prior()
         parts = z.to(vae.device, torch.float32).split(at_once)

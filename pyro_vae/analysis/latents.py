@@ -273,7 +273,7 @@ def _densities(axes: np.ndarray, samples: tuple[np.ndarray, np.ndarray], names) 
 
 
 def _log_densities(ax: Axes, vae: VAE, draws: Tensor, prior: Tensor) -> None:
-    codes, reference = (vae.prior().log_prob(z.to(vae.device)).cpu() for z in (draws, prior))
+    codes, reference = (prior_log_density(vae, z) for z in (draws, prior))
     if reference.max() - reference.min() < 1e-3:
         bare(ax)
         level = f"log p(z) = {reference[0]:.2f} nats"

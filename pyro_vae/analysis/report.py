@@ -134,21 +134,21 @@ def warnings(subject: Subject, numbers: Mapping[str, Any]) -> list[tuple[str, st
 
 
 def _about_latents(subject: Subject, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if not has_elbo(subject.vae) and has_prior(subject.vae):
-        return [
-            (
-                "No ELBO",
-                "The posterior has no density: each image has one code, and no rate. Samples are "
-                "of a prior that nothing drew the codes to.",
-            )
-        ]
-    if not has_elbo(subject.vae):
+    if not has_prior(subject.vae):
         return [
             (
                 "No ELBO",
                 "This is a plain autoencoder: without a prior there is no ELBO, no rate, no "
                 "log-likelihood, and nothing to draw new images from. Its distortion may be "
                 "compared with another model's, under the same likelihood.",
+            )
+        ]
+    if not has_elbo(subject.vae):
+        return [
+            (
+                "No ELBO",
+                "The posterior has no density: each image has one code, and no rate. Samples are "
+                "of a prior that nothing drew the codes to.",
             )
         ]
     verdict = numbers.get("verdict", "")
