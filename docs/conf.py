@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages. Tables are generated from the code at every build."""
+"""How Sphinx builds these pages. Tables and tutorials are computed anew at every build."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,31 @@ from pyro_vae import slots
 from pyro_vae.recipes import listing
 
 project = "pyro_vae"
-extensions = ["myst_parser", "sphinx.ext.mathjax"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+    "sphinx-mathjax-offline",
+]
 myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"
 html_title = "pyro_vae"
-exclude_patterns = ["_build", "generated", "results"]
+html_show_copyright = False
+exclude_patterns = ["_build", "generated", "results", "tutorials"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+sphinx_gallery_conf = {
+    "examples_dirs": "tutorials",
+    "gallery_dirs": "learn",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "download_all_examples": False,
+    "write_computation_times": False,
+}
 
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
