@@ -4,10 +4,12 @@
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64
 
 Every training has a process of its own, ours and the peer's by turns, so that a slow hour of the
-machine meets both. Prints a table in Markdown; writes every training's numbers beside it, and keeps
-our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`.
+machine meets both. Prints a table in Markdown, writes every training's numbers beside it, and keeps
+our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`. Called again, it goes on
+with the trainings that are still missing.
 """
 
+import json
 import platform
 import statistics
 import sys
@@ -16,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,14 +27,14 @@ from jsonargparse.typing import PositiveInt
 from peers import plain_pytorch
 from tqdm import tqdm
 
-from pyro_vae.configuration import Formatter
+from pyro_vae.configuration import ConfigurationError, Formatter
 from pyro_vae.console import plain_errors
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.parsing import Parser
 from pyro_vae.recipes import RECIPES
 from pyro_vae.results import mean_and_spread
-from pyro_vae.runs import write_json, write_text
+from pyro_vae.runs import Run, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
     keep_freed_memory()
     given = {f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items() if v}
     options = [str(part) for option in given.items() for part in option]
-    options += ["--out", str(out / f"{system}_seed_{seed}")]
+    folder = out / f"{system}_seed_{seed}"
+    options += ["--out", str(folder)] + ["--resume"] * Run(folder).exists()
     experiment = Experiment.start(
         ["--recipe", system, "--as-published", "--seed", str(seed), *options]
     )
@@ -132,6 +136,22 @@ def apart(train: Callable[..., Trained], *arguments: object) -> Trained:
         return executor.submit(train, *arguments).result()
 
 
+def earlier(path: Path, settings: Settings) -> list[Trained]:
+    """What an earlier call trained.
+
+    Raises:
+        ConfigurationError: it had other settings.
+    """
+    if not path.exists():
+        return []
+    kept = json.loads(path.read_text())
+    if kept["settings"] != asdict(settings):
+        raise ConfigurationError(
+            f"{path} holds trainings with other settings: choose another --out."
+        )
+    return [Trained(**each) for each in kept["trainings"]]
+
+
 def parser() -> Parser:
     """A parser of the options."""
     result = Parser(description=__doc__, formatter_class=Formatter, allow_abbrev=False)
@@ -152,16 +172,15 @@ def main(arguments: Sequence[str]) -> None:
     chosen = parser().parse_args(list(arguments))
     settings = Settings(*(chosen[field.name] for field in fields(Settings)))
     systems, seeds, out = chosen.systems, chosen.seeds, Path(chosen.out)
-    found: list[Trained] = []
-    plan = [
-        (s, seed, t)
-        for s in systems
-        for seed in range(seeds)
-        for t in (partial(ours, out=out), plain)
-    ]
+    kept = out / "trainings.json"
+    found = earlier(kept, settings)
+    trainers = {"pyro_vae": partial(ours, out=out), "plain PyTorch": plain}
+    done = {(each.system, each.seed, each.trainer) for each in found}
+    plan = [each for each in product(systems, range(seeds), trainers) if each not in done]
     for system, seed, trainer in tqdm(plan, "trainings"):
-        found.append(apart(trainer, system, seed, settings))
-        write_json(out / "trainings.json", [asdict(each) for each in found])
+        found.append(apart(trainers[trainer], system, seed, settings))
+        trainings = [asdict(each) for each in found]
+        write_json(kept, {"settings": asdict(settings), "trainings": trainings})
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     heading = f"{datetime.now(UTC):%Y-%m-%d}, {device}, {machine}"

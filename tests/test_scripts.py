@@ -189,7 +189,7 @@ def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu")
     done = run(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
     assert done.returncode == 0, done.stderr
-    ours, plain = json.loads((tmp_path / "table" / "trainings.json").read_text())
+    ours, plain = json.loads((tmp_path / "table" / "trainings.json").read_text())["trainings"]
     assert (ours["trainer"], plain["trainer"]) == ("pyro_vae", "plain PyTorch")
     assert ours["parameters"] == plain["parameters"]
     assert ours["loss"] == pytest.approx(plain["loss"], rel=0.2)
@@ -197,6 +197,20 @@ def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     assert table in done.stdout and "| mnist_mlp | plain PyTorch | 1 | 2 |" in table
     kept = json.loads((tmp_path / "table" / "mnist_mlp_seed_0" / "evaluation.json").read_text())
     assert kept["published_loss"] == pytest.approx(ours["loss"], rel=0.02)
+
+
+def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
+    settings = ("mnist_mlp", "--data", "digits", "--epochs", 1, "--device", "cpu", "--out", "table")
+    assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
+    path = tmp_path / "table" / "trainings.json"
+    first = json.loads(path.read_text())
+    ours, plain = first["trainings"]
+    path.write_text(json.dumps({**first, "trainings": [plain]}))
+    assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
+    # The one is kept, to the last digit of its seconds; the other goes on from its run folder.
+    assert json.loads(path.read_text())["trainings"] == [plain, ours]
+    refused = run(tmp_path, "benchmark.py", *settings, "--limit", 500)
+    assert refused.returncode == 1 and "other settings" in refused.stderr
 
 
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
