@@ -1,6 +1,7 @@
 """How Sphinx builds these pages. Tables and tutorials are computed anew at every build."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 from pyro_vae import slots
@@ -18,6 +19,8 @@ extensions = [
 myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"
 html_title = "pyro_vae"
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 html_show_copyright = False
 exclude_patterns = ["_build", "generated", "results", "tutorials"]
 autodoc_member_order = "bysource"
@@ -37,12 +40,16 @@ HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
 
 
-def slots_table() -> str:
-    """Every prior, posterior and likelihood: its class, equation and source."""
-    lines = ["| slot | class | what | equation | source |", "|---|---|---|---|---|"]
-    for row in slots.table():
-        equation = row.equation.replace("|", r"\mid ")
-        lines.append(f"| {row.slot} | `{row.name}` | {row.summary} | ${equation}$ | {row.source} |")
+def slots_tables() -> str:
+    """Every prior, posterior and likelihood: its class, source and equation."""
+    lines: list[str] = []
+    for slot, rows in groupby(slots.table(), lambda row: row.slot):
+        lines += [f"\n## {slot.capitalize()}s\n", "| class and source | equation |", "|---|---|"]
+        for row in rows:
+            # A bar would end the table's cell.
+            equation = row.equation.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+            what = f"`{row.name}`: {row.summary}<br>*{row.source}*"
+            lines.append(f"| {what} | ${equation}$ |")
     return "\n".join(lines) + "\n"
 
 
@@ -65,6 +72,6 @@ def likelihoods_table() -> str:
 
 
 GENERATED.mkdir(exist_ok=True)
-(GENERATED / "slots.md").write_text(slots_table())
+(GENERATED / "slots.md").write_text(slots_tables())
 (GENERATED / "likelihoods.md").write_text(likelihoods_table())
 (GENERATED / "recipes.md").write_text(f"```text\n{listing()}\n```\n")
