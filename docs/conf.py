@@ -1,8 +1,11 @@
 """How Sphinx builds these pages. Tables and tutorials are computed anew at every build."""
 
 import json
+import os
 from itertools import groupby
 from pathlib import Path
+
+from sphinx_gallery.scrapers import figure_rst
 
 from pyro_vae import slots
 from pyro_vae.recipes import listing
@@ -22,9 +25,23 @@ html_title = "pyro_vae"
 html_static_path = ["static"]
 html_css_files = ["tables.css"]
 html_show_copyright = False
+suppress_warnings = ["config.cache"]  # A function among the settings of sphinx-gallery.
 exclude_patterns = ["_build", "generated", "results", "tutorials"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+
+def our_figure(block: tuple, block_vars: dict, gallery: dict) -> str:
+    """Show a tutorial's `figure` where it is one of our pictures, which pyplot knows nothing of."""
+    figure = block_vars["example_globals"].get("figure")
+    if figure is None or figure.canvas.manager is not None:
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    figure.savefig(path)
+    del block_vars["example_globals"]["figure"]
+    return figure_rst([path], gallery["src_dir"])
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
     "gallery_dirs": "learn",
@@ -32,10 +49,12 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "capture_repr": (),
+    "image_scrapers": ("matplotlib", our_figure),
     "download_all_examples": False,
     "write_computation_times": False,
 }
 
+os.environ["TQDM_DISABLE"] = "1"  # A page shows no bars.
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
 
