@@ -1,7 +1,6 @@
 """How Sphinx builds these pages. Tables and tutorials are computed anew at every build."""
 
 import json
-import os
 from itertools import groupby
 from pathlib import Path
 
@@ -54,7 +53,6 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 
-os.environ["TQDM_DISABLE"] = "1"  # A page shows no bars.
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
 
