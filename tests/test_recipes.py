@@ -1,8 +1,10 @@
 """The published systems: each builds, learns, comes back, and its loss is its source's."""
 
+import importlib
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pyro
 import pytest
@@ -181,6 +183,32 @@ def test_the_loss_is_the_sources_on_the_same_noise(system, doubles):
     scale = 500 / 1024 if system == "1" else 1.0
     mine, other = scale * gradient(bound.loss, vae), gradient(theirs, vae)
     assert (mine - other).norm() < 1e-5 * other.norm()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "cifar_resnet"])
+def test_the_benchmarks_plain_loop_trains_the_same_system(name, doubles, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "scripts")
+    system = importlib.import_module("peers.plain_pytorch").SYSTEMS[name]
+    recipe, shape = RECIPES[name].as_published(), RECIPES[name].image_shape
+    vae, net = recipe.build(shape), system.net(shape)
+    heads = [*net.mean.parameters(), *net.spread.parameters()]
+    given = [*net.encoder.parameters(), *heads, *net.decoder.parameters()]
+    posterior, decoder = vae.posterior, vae.likelihood.decoder
+    parts = (posterior.encoder, posterior.mean, posterior.spread, decoder)
+    trained = [parameter for part in parts for parameter in part.parameters()]
+    for parameter, value in zip(trained, given, strict=True):
+        parameter.data.copy_(value)
+    x = torch.rand(3, *shape)
+    pyro.set_rng_seed(3)
+    bound = recipe.objective()(vae, x, recipe.beta)
+    pyro.set_rng_seed(3)
+    theirs = system.loss(net, x)
+    ours = recipe.published_loss(bound.distortion, bound.rate, values_in(shape))
+    assert torch.allclose(ours, theirs, rtol=1e-8)
+    mine, other = (torch.autograd.grad(*each) for each in ((bound.loss, trained), (theirs, given)))
+    scale = 500 / 1024 if name == "fashion_conv" else 1.0
+    assert all(torch.allclose(scale * m, o, atol=1e-8) for m, o in zip(mine, other, strict=True))
+    assert (system.batch_size, system.learning_rate, system.epochs) == PUBLISHED[name][2:5]
 
 
 def test_the_published_penalty_of_system_4_is_not_the_kl_that_its_text_names(doubles):
