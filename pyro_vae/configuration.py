@@ -81,6 +81,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "epochs": Option(PositiveInt, "how often every training image is seen"),
         "batch_size": Option(PositiveInt, "images per step"),
         "learning_rate": Option(PositiveFloat, "Adam's, at its highest", ("--lr",)),
+        "epsilon": Option(PositiveFloat, "Adam's, for gradients in nats per image"),
         "schedule": Option(Callable[[], Schedule], "of the learning rate", base=Schedule),
         "keep": Option(
             Literal["best", "last"], "the weights of the best epoch by validation, or of the last"

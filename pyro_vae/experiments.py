@@ -147,6 +147,7 @@ class Experiment:
             epochs=self.recipe.epochs,
             batch_size=self.recipe.batch_size,
             learning_rate=self.recipe.learning_rate,
+            epsilon=self.recipe.epsilon,
             schedule=self.recipe.schedule(),
             keep=self.recipe.keep,
             device=self.configuration.settings.device,

@@ -40,6 +40,7 @@ def fit(
     epochs: int = 10,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
+    epsilon: float = 1e-8,
     schedule: Schedule | None = None,
     keep: Keep = "best",
     device: str | torch.device | None = None,
@@ -64,6 +65,7 @@ def fit(
         epochs: how often every image is seen.
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
+        epsilon: Adam's: what is small beside it, of a gradient in nats per image, counts less.
         schedule: of the learning rate; `OneCycle()` unless given.
         keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
         device: CUDA, else MPS, else the CPU, unless given.
@@ -96,7 +98,8 @@ def fit(
     check_objective(vae, few, objective, beta * annealing(0.0))
     images = images.to(device)
     validation = validation.to(device) if validation else None  # An empty one is none.
-    optimizer = Adam(vae.parameters(), learning_rate, fused=device.type != "mps")
+    settings = {"lr": learning_rate, "eps": epsilon, "fused": device.type != "mps"}
+    optimizer = Adam(vae.parameters(), **settings)
     schedule = schedule or OneCycle()
     schedule.start(optimizer, learning_rate)
     state = State(vae, optimizer, schedule, folder and Run(Path(folder)), keep)

@@ -47,6 +47,7 @@ class Recipe:
         epochs: how often every training image is seen.
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
+        epsilon: Adam's, for gradients in nats per image.
         schedule: makes the schedule of the learning rate.
         keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
         validation: how many of the last training images are held out to choose the weights; 0:
@@ -78,6 +79,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
+    epsilon: float = 1e-8
     schedule: Callable[[], Schedule] = OneCycle
     keep: Keep = "best"
     validation: int = 5000
