@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pyro_vae.batching import images_at_once
 from pyro_vae.data import ImageData
 from pyro_vae.distributions import has_density
+from pyro_vae.evaluation_table import table
 from pyro_vae.importance import LogLikelihood, log_likelihood
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.modes import evaluating, seeded
@@ -45,6 +46,8 @@ class Evaluation:
         latent_size: the dimension D.
         active_units: dimensions whose posterior mean varies over the images by more than 0.01.
         verdict: whether the posterior collapsed onto the prior, in words.
+        measure: what the likelihood gives to images: "mass", "density", "none" that is proper, or
+            None if it does not say.
         bits_per_dimension: the negative ELBO's, if the likelihood says how to compute it.
         samples: importance samples per image for what follows; 0: none, and None below.
         log_likelihood: importance-weighted estimate of log p(x).
@@ -64,6 +67,7 @@ class Evaluation:
     latent_size: int
     active_units: int
     verdict: str
+    measure: str | None = None
     bits_per_dimension: float | None = None
     samples: int = 0
     log_likelihood: float | None = None
@@ -76,9 +80,17 @@ class Evaluation:
         """The negative ELBO with the rate weighted by beta."""
         return self.distortion + beta * (self.rate or 0.0)
 
+    @property
+    def negative_log_likelihood(self) -> float | None:
+        """The estimate of -log p(x), which is positive where p(x|z) is a mass."""
+        return None if self.log_likelihood is None else -self.log_likelihood
+
     def as_dict(self) -> dict[str, float | int | str | list[float] | None]:
         """Plain values, for a JSON file."""
-        return asdict(self)
+        return {**asdict(self), "negative_log_likelihood": self.negative_log_likelihood}
+
+    def __str__(self) -> str:
+        return table(self.as_dict())
 
 
 def evaluate(
@@ -128,6 +140,7 @@ def evaluate(
         latent_size=latent_size,
         active_units=active,
         verdict=verdict(mean_rate, active, latent_size) if proper else _without_elbo(vae),
+        measure=measure_of(vae.likelihood, images),
         bits_per_dimension=(
             bits_per_dimension(vae, images, negative_elbo.mean().item()) if proper else None
         ),

@@ -202,8 +202,6 @@ class Experiment:
     def numbers(self, found: Evaluation) -> dict[str, Any]:
         """An evaluation's numbers, with the loss on the source's scale."""
         numbers = found.as_dict()
-        if found.log_likelihood is not None:
-            numbers["negative_log_likelihood"] = -found.log_likelihood
         if self.published_loss and found.rate is not None:
             numbers["published_loss"] = self.published_loss(found.distortion, found.rate)
         return numbers

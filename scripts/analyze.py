@@ -22,7 +22,8 @@ from pyro_vae.analysis import comparison, explorer, gallery, report
 from pyro_vae.analysis.animation import frame_beside, save_gif
 from pyro_vae.analysis.gallery import PICTURES, Choices, PictureError, Subject
 from pyro_vae.configuration import ConfigurationError, Formatter
-from pyro_vae.console import ROWS, plain_errors
+from pyro_vae.console import plain_errors
+from pyro_vae.evaluation_table import ROWS
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.parsing import Parser

@@ -10,7 +10,8 @@ import sys
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from pyro_vae.console import plain_errors, table
+from pyro_vae.console import plain_errors
+from pyro_vae.evaluation_table import table
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.training import choose_device

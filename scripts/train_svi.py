@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from pyro_vae.analysis import gallery, reconstructions, report
 from pyro_vae.analysis.embeddings import embed
-from pyro_vae.console import plain_errors, table
+from pyro_vae.console import plain_errors
+from pyro_vae.evaluation_table import table
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
 from pyro_vae.runs import kept_if_used

@@ -20,9 +20,9 @@ from PIL import Image
 from pyro_vae import checkpoints, likelihoods, networks, posteriors, priors
 from pyro_vae.analysis import gallery, pages, report
 from pyro_vae.configuration import choose_recipe
-from pyro_vae.console import ROWS
 from pyro_vae.data import Dataset
 from pyro_vae.evaluation import evaluate
+from pyro_vae.evaluation_table import ROWS
 from pyro_vae.experiments import Experiment
 from pyro_vae.runs import Run, write_json, write_text
 

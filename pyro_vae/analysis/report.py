@@ -17,8 +17,8 @@ from PIL import Image, ImageSequence
 from pyro_vae.analysis import explorer, pages
 from pyro_vae.analysis.gallery import PICTURES, Subject
 from pyro_vae.analysis.style import number
-from pyro_vae.console import ROWS
 from pyro_vae.evaluation import has_elbo, has_prior, measure_of
+from pyro_vae.evaluation_table import ROWS
 from pyro_vae.runs import Run, write_text
 
 REPORT, EXPLORER = "report.html", "explorer.html"
