@@ -7,6 +7,7 @@ from pathlib import Path
 from sphinx_gallery.scrapers import figure_rst
 
 from pyro_vae import slots
+from pyro_vae.analysis.gallery import NEEDS, PICTURES
 from pyro_vae.recipes import listing
 
 project = "pyro_vae"
@@ -70,6 +71,18 @@ def slots_tables() -> str:
     return "\n".join(lines) + "\n"
 
 
+def pictures_table() -> str:
+    """Every picture of the suite: its file, what to look for, and when there is none."""
+    lines = ["| file | what to look for | not drawn where |", "|---|---|---|"]
+    for name, each in PICTURES.items():
+        if not name.endswith("_beside_autoencoder"):
+            beside = f"{name}_beside_autoencoder" in PICTURES
+            missing = "; ".join(NEEDS[need][1] for need in each.needs)
+            more = "<br>and `_beside_autoencoder`" if beside else ""
+            lines.append(f"| `{each.file}`{more} | {each.caption} | {missing} |")
+    return "\n".join(lines) + "\n"
+
+
 def likelihoods_table() -> str:
     """What `evaluate.py --json` printed of each experiment that was measured."""
     lines = [
@@ -90,5 +103,6 @@ def likelihoods_table() -> str:
 
 GENERATED.mkdir(exist_ok=True)
 (GENERATED / "slots.md").write_text(slots_tables())
+(GENERATED / "pictures.md").write_text(pictures_table())
 (GENERATED / "likelihoods.md").write_text(likelihoods_table())
 (GENERATED / "recipes.md").write_text(f"```text\n{listing()}\n```\n")

@@ -9,10 +9,10 @@ whose `loss` is minimised. The evidence lower bound weighs two terms,
     \text{distortion} = -\mathbb E_q \log p(x|z), \quad
     \text{rate} = \mathrm{KL}(q(z|x) \,\|\, p(z)),
 
-and is a bound on log p(x) at beta = 1 alone. Whatever is optimised, distortion and rate are
-reported beside it. Sources: Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations
-3 (sampled rate) and 7 (closed form); beta-VAE (Higgins et al., 2017); the words "distortion" and
-"rate": Fixing a Broken ELBO (Alemi et al., 2018).
+and is a bound on log p(x) for beta >= 1, tightest at 1. Whatever is optimised, distortion and rate
+are reported beside it. Sources: Auto-Encoding Variational Bayes (Kingma and Welling, 2014),
+equations 6 (sampled rate) and 7 (closed form); beta-VAE (Higgins et al., 2017); the words
+"distortion" and "rate": Fixing a Broken ELBO (Alemi et al., 2018).
 """
 
 import math
@@ -63,7 +63,7 @@ class Objective:
 class ELBO(Objective):
     """The evidence lower bound, through Pyro.
 
-    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations 3 and 7.
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations 6 and 7.
 
     Args:
         analytic_kl: take the rate in closed form where there is one (`TraceMeanField_ELBO`), not

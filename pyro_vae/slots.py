@@ -181,7 +181,7 @@ def expect(
     if not fits or came.batch_shape != batch_shape:
         wanted = 1 if event_shape is None else len(event_shape)
         missing = wanted - len(came.event_shape)
-        remedy = f" Does .to_event({missing}) lack at its end?" if missing > 0 else ""
+        remedy = f" Is .to_event({missing}) missing at its end?" if missing > 0 else ""
         raise SlotError(f"{problem}{_described(came)}.{remedy}")
 
 

@@ -1,7 +1,7 @@
 """Put the numbers of many runs into one table, in Markdown.
 
 python scripts/results.py runs/*
-python scripts/results.py runs/* --out docs/results.md
+python scripts/results.py runs/* --out table.md
 
 Runs that differ in their seed alone share a row. They must be evaluated (`train_svi.py` does, and
 `evaluate.py` with `--samples`).

@@ -21,6 +21,11 @@ it (Auto-Encoding Variational Bayes, Kingma and Welling, 2014, equations 1 to 3)
     + \underbrace{\mathrm{KL}\left(q(z \mid x) \,\|\, p(z \mid x)\right)}
       _{\text{gap} \;\ge\; 0}.
 
+The ELBO has two parts, :math:`-\text{distortion} - \text{rate}`: the *distortion*
+:math:`-\mathbb E_q \log p(x \mid z)` is what an image costs given its code, the
+*rate* :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))` what the code costs. All are in
+*nats*, the units of the natural logarithm; a nat is 1.44 bits.
+
 Where everything is linear and Gaussian, all three terms are known exactly, and one
 can watch the equation hold. This page does so, on real digits.
 """
@@ -140,8 +145,10 @@ for K in counts:
     print(f"K = {K:4d}: {bound:6.2f} nats, {exact - bound:.2f} below log p(x)")
 
 # %%
-# Side by side: the ELBO touches the line where the posterior is right; importance
-# weights bring even a posterior twice too wide up to it.
+# A bound holds in expectation: where it is as tight as in the last line, the noise
+# of the draws may lift it above. Side by side, the ELBO touches the line where the
+# posterior is right; importance weights bring even a posterior twice too wide up to
+# it.
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.2), sharey=True, layout="constrained"

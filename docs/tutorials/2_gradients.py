@@ -112,14 +112,14 @@ axes.legend()
 # %%
 # Two slips that are often met
 # ----------------------------
-# It is *not* the KL term that lets gradients reach the encoder, as the source of
-# the recipe ``mnist_mlp`` says: :math:`f` above had none. It is the
-# reparameterisation.
+# The source of the recipe ``mnist_mlp`` says that without the KL term no gradient
+# could train the encoder. It could: :math:`f` above had no KL. What lets the
+# gradient through is the reparameterisation.
 #
-# And the noise is multiplied by the deviation, not by the variance, as the text
-# (not the code) of the source of ``fashion_batchnorm`` has it. With :math:`\mu +
-# \sigma^2 \varepsilon` the draws belong to another distribution than the one whose
-# KL is charged:
+# The text (not the code) of the source of ``fashion_batchnorm`` multiplies the
+# noise by the variance. It must be the deviation: the draws of :math:`\mu +
+# \sigma^2 \varepsilon` belong to another distribution than the one whose KL is
+# charged.
 
 noise = torch.randn(DRAWS)
 print(f"sigma = {SIGMA}")

@@ -11,7 +11,7 @@ p(z))`. For two Normals there is a formula,
     = \tfrac12 (\mu^2 + \sigma^2 - 1) - \log \sigma .
 
 For most pairs of distributions there is none. But there are always draws (Kingma
-and Welling, 2014, equation 3 in place of equation 7):
+and Welling, 2014, equation 6 in place of equation 7):
 
 .. math::
 

@@ -35,8 +35,8 @@ def total(density):
     return torch.trapezoid(density.log_prob(values).exp(), values)
 
 
-print("decoder's  Bernoulli at  continuous     discretised")
-print("mean       grey levels   Bernoulli      logistic")
+print("sigmoid of  Bernoulli at  continuous   discretised")
+print("the output  grey levels   Bernoulli    logistic")
 for mean in (0.01, 0.1, 0.5, 0.9):
     logit = torch.tensor(mean, dtype=torch.double).logit()
     logistic = DiscretizedLogistic(
@@ -54,9 +54,10 @@ for mean in (0.01, 0.1, 0.5, 0.9):
 # ``fashion_conv``, too), is the logarithm of something whose total is not one. It
 # trains well, and its ELBO compares models that share it; but it is no probability
 # of an image, and has no bits per dimension. The *continuous Bernoulli*
-# (Loaiza-Ganem and Cunningham, 2019) is the same expression, normalised. The
-# *discretised logistic* (Kingma et al., 2016) gives a mass to each of the 256
-# levels that an image file can hold.
+# (Loaiza-Ganem and Cunningham, 2019) is the same expression, normalised. (Its
+# parameter is then no longer its mean: at 0.1 the mean is 0.33.) The *discretised
+# logistic* (Kingma et al., 2016) gives a mass to each of the 256 levels that an
+# image file can hold.
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 logit = torch.tensor(0.1, dtype=torch.double).logit()
@@ -149,8 +150,9 @@ for sigma in (1.0, 0.626, rms, 0.1):
 # A density's value depends on the unit, and so on how pixels are scaled; that of a
 # mass does not. Minus the logarithm of the mass of an image of 256 levels, divided
 # by :math:`P \log 2`, is the number of bits for each value that a compressor would
-# need: 8 if all levels are equally probable. Images become a density's business by
-# *dequantising*, :math:`(k + u)/256` with uniform u:
+# need: 8 if all levels are equally probable. A density needs continuous values:
+# *dequantise*, :math:`(k + u)/256` with u uniform in [0, 1). Of a density p of such
+# values it is
 #
 # .. math::
 #

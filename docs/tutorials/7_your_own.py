@@ -79,7 +79,7 @@ class Logistic(nn.Module):
 
 
 class BetaPixels(nn.Module):
-    """p(x|z): a Beta distribution for each pixel, kept off the ends of [0, 1]."""
+    """p(x|z): a Beta for each pixel, stretched so that 0 and 1 lie inside."""
 
     def __init__(self):
         super().__init__()
@@ -89,8 +89,8 @@ class BetaPixels(nn.Module):
         mean, strength = self.decoder(z).chunk(2, -3)
         mean, strength = mean.sigmoid(), 1 + nn.functional.softplus(strength)
         beta = dist.Beta(0.01 + mean * strength, 0.01 + (1 - mean) * strength)
-        shrink = dist.transforms.AffineTransform(-0.05, 1.1)
-        return dist.TransformedDistribution(beta, [shrink]).to_event(3)
+        stretch = dist.transforms.AffineTransform(-0.05, 1.1)
+        return dist.TransformedDistribution(beta, [stretch]).to_event(3)
 
 
 vae = VAE(ring, BetaPixels(), Logistic())

@@ -29,7 +29,7 @@ __all__ = [
     "mnist_mlp",
 ]
 
-COLUMNS = ("recipe", "data", "image", "D", "encoder", "decoder", "epochs", "published", "source")
+COLUMNS = ("recipe", "data", "image", "D", "encoder", "decoder", "epochs", "(published)", "source")
 
 
 def listing() -> str:

@@ -14,8 +14,8 @@ The depth of the networks follows from the size: halved until 8x8, five times at
 three at 64. Published size 256; ours 64 (`--size 128`), for the set as it is often shared, as one
 `.npz`, and for computers of our day. Where the images that there are come at 64x64 anyway,
 `--as-published --size 64` does not blow them up. There is no published test split: `data` draws one
-by seed. The source does not state its epochs (20 here) nor which weights it keeps: as published,
-the last. The slope and batch normalisation are those of `fashion_batchnorm`.
+by seed. The source does not state its epochs (20 as published, 30 in ours) nor which weights it
+keeps: as published, the last. The slope and batch normalisation are those of `fashion_batchnorm`.
 
 Images (3, 64, 64) or (3, 256, 256), features (4096,), latent vectors (200,).
 """
