@@ -213,7 +213,7 @@ MISFITS = {
     "prior without event": (
         {"prior": lambda: dist.Normal(torch.zeros(2), 1.0)},
         r"prior does not fit.*batch shape \(\), event shape \(D,\).*"
-        r"Normal of batch shape \(2,\), event shape \(\)\. Does \.to_event\(1\) lack",
+        r"Normal of batch shape \(2,\), event shape \(\)\. Is \.to_event\(1\) missing",
     ),
     "prior with a batch": ({"prior": lambda: normal(None, (3,))}, r"prior.*batch shape \(3,\)"),
     "posterior of another size": (
@@ -223,7 +223,7 @@ MISFITS = {
     "posterior for one image": ({"posterior": normal}, r"posterior.*returned Normal of.*\(\), eve"),
     "likelihood without events": (
         {"likelihood": partial(pixels, event=0)},
-        r"likelihood.*z with shape \(5, 2\).*event shape \(1, 8, 8\).*\.to_event\(3\) lack",
+        r"likelihood.*z with shape \(5, 2\).*event shape \(1, 8, 8\).*\.to_event\(3\) missing",
     ),
     "likelihood of other images": (
         {"likelihood": partial(pixels, shape=(1, 7, 8))},
