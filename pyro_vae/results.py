@@ -29,9 +29,10 @@ COLUMNS = (
     ("parameters", "parameters", 0),
 )
 UNITS = (
-    "In nats per image, on the test images; −log p(x) by importance sampling; s/epoch is training "
-    "alone; ± is the standard deviation over seeds."
+    "In nats per image, on the test images; s/epoch is training alone; ± is the standard deviation "
+    "over seeds."
 )
+SAMPLED = " −log p(x) by importance sampling."
 #: Settings that do not make a run another experiment.
 IRRELEVANT = ("seed", "data_dir")
 
@@ -103,7 +104,8 @@ def markdown(rows: Sequence[Row]) -> str:
         cells = [row.cell(key, digits) for key, _, digits in used]
         seeds = len({each["seed"] for each in row.numbers})
         lines.append(f"| {row.name} | {seeds} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", UNITS])
+    sampled = any(key == "negative_log_likelihood" for key, _, _ in used)
+    return "\n".join([*lines, "", UNITS + SAMPLED * sampled])
 
 
 def mean_and_spread(values: Sequence[float], digits: int) -> str:
@@ -124,4 +126,13 @@ def _name(experiment: Experiment) -> str:
     settings, changed = experiment.configuration.settings, experiment.configuration.changed
     name = f"`{experiment.recipe.name}`"
     name += ", as published" * settings.as_published + ", autoencoder" * settings.autoencoder
-    return f"{name}; {', '.join(changed)}" if changed else name
+    values = yaml.safe_load(experiment.configuration.text)
+    changes = [f"{each.replace('_', ' ')} {_short(values[each])}" for each in changed]
+    return f"{name}; {', '.join(changes)}" if changes else name
+
+
+def _short(value: Any) -> str:
+    """A setting in a word: of a part its class, of a path its last name."""
+    if isinstance(value, dict):
+        value = value["class_path"].rpartition(".")[2]
+    return Path(str(value)).name

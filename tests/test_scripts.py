@@ -173,7 +173,7 @@ def test_results_of_many_runs_in_one_table(trained):
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if ": `" in line]
     both, one, plain = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
-    assert (both[0], both[1]) == ("seed-1: `mnist_mlp`; data, epochs", "2")
+    assert (both[0], both[1]) == ("seed-1: `mnist_mlp`; data digits, epochs 1", "2")
     reached = [-json.loads((f / "evaluation.json").read_text())["elbo"] for f in seeds]
     assert both[3].split(" ± ")[0] == f"{sum(reached) / 2:.2f}"
     assert both[3].split(" ± ")[1] == f"{abs(reached[0] - reached[1]) / 2**0.5:.2f}"
