@@ -203,9 +203,11 @@ class NormalizingFlow(Prior):
         hidden: the width of the two hidden layers of each transform's network.
         passes: how many groups of dimensions depend on those before, drawn one after another; D
             unless given.
+        activation: "relu", or "tanh", under which no code however far out can make the next
+            transform's shift large: for many affine transforms in many dimensions.
 
     Raises:
-        ValueError: there is no such family, or there are no passes.
+        ValueError: there is no such family or activation, or there are no passes.
     """
 
     def __init__(
@@ -215,15 +217,24 @@ class NormalizingFlow(Prior):
         transforms: int = 3,
         hidden: int = 64,
         passes: int | None = None,
+        activation: Literal["relu", "tanh"] = "relu",
     ) -> None:
         super().__init__()
+        if activation not in ("relu", "tanh"):
+            raise ValueError(
+                f"NormalizingFlow: activation must be relu or tanh, got {activation!r}."
+            )
         if passes is not None and passes < 1:
             raise ValueError(f"NormalizingFlow: passes must be positive, got {passes}.")
         if family not in ("spline", "affine"):
             raise ValueError(f"NormalizingFlow: family must be spline or affine, got {family!r}.")
         make = {"spline": zuko.flows.NSF, "affine": zuko.flows.MAF}[family]
         self.transform = make(
-            latent_size, transforms=transforms, hidden_features=(hidden, hidden), passes=passes
+            latent_size,
+            transforms=transforms,
+            hidden_features=(hidden, hidden),
+            passes=passes,
+            activation={"relu": nn.ReLU, "tanh": nn.Tanh}[activation],
         ).transform
         self.base = StandardNormal(latent_size)
         if latent_size == 1:  # Then Zuko has no networks, and starts far from the identity.

@@ -43,6 +43,7 @@ REAL = {
     "NormalizingFlow": lambda d: priors.NormalizingFlow(d, hidden=16),
     "NormalizingFlow, affine": lambda d: priors.NormalizingFlow(d, "affine", hidden=16),
     "NormalizingFlow, coupling": lambda d: priors.NormalizingFlow(d, hidden=16, passes=2),
+    "NormalizingFlow, tanh": lambda d: priors.NormalizingFlow(d, "affine", activation="tanh"),
 }
 
 
@@ -140,6 +141,18 @@ def test_priors_fit_under_plates_with_and_without_particles(name):
     assert prior().log_prob(z).shape == (3, 5)
     traced.trace.compute_log_prob()
     assert traced.trace.nodes["z"]["log_prob"].shape == (5,)
+
+
+def test_tanh_keeps_a_deep_affine_flow_within_reach():
+    def reach(activation: str) -> float:
+        flow = priors.NormalizingFlow(20, "affine", 6, passes=2, activation=activation)
+        for parameter in flow.parameters():
+            parameter.data.mul_(3)  # As a training may, step by step.
+        return flow.transform()(torch.randn(50, 20)).abs().max().item()
+
+    assert reach("tanh") < 1e4 and reach("relu") > 1e6
+    with pytest.raises(ValueError, match="activation must be relu or tanh, got 'elu'"):
+        priors.NormalizingFlow(2, activation="elu")
 
 
 def test_a_flow_draws_by_reparameterisation():
