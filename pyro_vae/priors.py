@@ -14,6 +14,7 @@ from pyro_vae import distributions
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
 from pyro_vae.modes import evaluating
 from pyro_vae.module import Module
+from pyro_vae.networks import ACTIVATIONS
 from pyro_vae.scales import SMALLEST_SCALE, log_scale_of, scale_of
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class NormalizingFlow(Prior):
             transforms=transforms,
             hidden_features=(hidden, hidden),
             passes=passes,
-            activation={"relu": nn.ReLU, "tanh": nn.Tanh}[activation],
+            activation=ACTIVATIONS[activation],
         ).transform
         self.base = StandardNormal(latent_size)
         if latent_size == 1:  # Then Zuko has no networks, and starts far from the identity.

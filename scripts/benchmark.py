@@ -140,16 +140,23 @@ def earlier(path: Path, settings: Settings) -> list[Trained]:
     """What an earlier call trained.
 
     Raises:
-        ConfigurationError: it had other settings.
+        ConfigurationError: it had other settings, or the file is no benchmark's.
     """
     if not path.exists():
         return []
-    kept = json.loads(path.read_text())
-    if kept["settings"] != asdict(settings):
+    try:
+        kept = json.loads(path.read_text())
+        same = kept["settings"] == asdict(settings)
+        found = [Trained(**each) for each in kept["trainings"]]
+    except (ValueError, TypeError, KeyError):
+        raise ConfigurationError(
+            f"{path} cannot be read as a benchmark's trainings: choose another --out."
+        ) from None
+    if not same:
         raise ConfigurationError(
             f"{path} holds trainings with other settings: choose another --out."
         )
-    return [Trained(**each) for each in kept["trainings"]]
+    return found
 
 
 def parser() -> Parser:

@@ -18,6 +18,7 @@ def test_every_program_runs_in_the_order_of_reading(capsys):
     assert names["new"].shape == (16, 1, 8, 8)
     printed = capsys.readouterr().out
     assert "rate, KL(q(z|x) || p(z))" in printed and "nats per image" in printed
+    assert "no normalised density of grey levels" in printed
     VAE(names["my_prior"], names["vae"].likelihood, names["vae"].posterior).sample(3)
 
 

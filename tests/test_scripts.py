@@ -211,6 +211,10 @@ def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     assert json.loads(path.read_text())["trainings"] == [plain, ours]
     refused = run(tmp_path, "benchmark.py", *settings, "--limit", 500)
     assert refused.returncode == 1 and "other settings" in refused.stderr
+    path.write_text("[]")  # As benchmarks wrote it that could not go on.
+    refused = run(tmp_path, "benchmark.py", *settings)
+    assert refused.returncode == 1 and "cannot be read" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
