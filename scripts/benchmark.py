@@ -1,26 +1,27 @@
 """Compare our training with a plain PyTorch loop: the same systems, as published, in pairs.
 
     python scripts/benchmark.py mnist_mlp --seeds 3
-    python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64
+    python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
-Every training has a process of its own, ours and the peer's by turns, so that a slow hour of the
-machine meets both. Prints a table in Markdown, writes every training's numbers beside it, and keeps
-our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`. Called again, it goes on
-with the trainings that are still missing.
+Every training has a process of its own, ours and the peer's by turns (with `--jobs 2` side by
+side), so that a slow hour of the machine meets both. Both keep freed memory (`pyro_vae.memory`), so
+that what differs is the loop. Prints a table in Markdown, writes every training's numbers beside
+it, and keeps our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`. Called again,
+it goes on with the trainings that are still missing.
 """
 
 import json
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse.typing import PositiveInt
@@ -74,7 +75,6 @@ class Settings:
 
 def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
     """The recipe, as published, by our training loop; the run is kept in `out`."""
-    keep_freed_memory()
     given = {f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items() if v}
     options = [str(part) for option in given.items() for part in option]
     folder = out / f"{system}_seed_{seed}"
@@ -98,8 +98,8 @@ def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
     )
 
 
-def plain(system: str, seed: int, settings: Settings) -> Trained:
-    """The same system by the plain loop, which keeps nothing."""
+def plain(system: str, seed: int, settings: Settings, out: Path) -> Trained:
+    """The same system by the plain loop, which keeps nothing in `out`."""
     epochs = list(plain_pytorch.train(system, seed=seed, **asdict(settings)))
     losses = [epoch.loss for epoch in epochs]
     return Trained(
@@ -130,13 +130,51 @@ def table(found: Sequence[Trained]) -> str:
     return "\n".join(lines)
 
 
-def apart(train: Callable[..., Trained], *arguments: object) -> Trained:
-    """One training in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(train, *arguments).result()
+TRAINERS: dict[str, Callable[[str, int, Settings, Path], Trained]] = {
+    "pyro_vae": ours,
+    "plain PyTorch": plain,
+}
 
 
-def earlier(path: Path, settings: Settings) -> list[Trained]:
+def train_all(
+    plan: Sequence[tuple[str, int, str]], jobs: int, settings: Settings, out: Path
+) -> Iterator[Trained]:
+    """Train every (system, seed, trainer) in a process of its own, so many at once, as they end."""
+    executor = ProcessPoolExecutor(
+        jobs,
+        mp_context=get_context("spawn"),
+        initializer=prepare,
+        initargs=(threads_each(jobs),),
+        max_tasks_per_child=1,
+    )
+    try:
+        futures = [
+            executor.submit(TRAINERS[trainer], system, seed, settings, out)
+            for system, seed, trainer in plan
+        ]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def prepare(threads: int) -> None:
+    """Set up a training's process."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def threads_each(jobs: int) -> int:
+    """The threads of each of so many trainings at once."""
+    return max(1, torch.get_num_threads() // jobs)
+
+
+def place(trained: Trained) -> tuple[str, int, int]:
+    """Where a training stands among others, whichever ended first."""
+    return trained.system, list(TRAINERS).index(trained.trainer), trained.seed
+
+
+def earlier(path: Path, conditions: dict[str, Any]) -> list[Trained]:
     """What an earlier call trained.
 
     Raises:
@@ -146,7 +184,7 @@ def earlier(path: Path, settings: Settings) -> list[Trained]:
         return []
     try:
         kept = json.loads(path.read_text())
-        same = kept["settings"] == asdict(settings)
+        same = kept["settings"] == conditions
         found = [Trained(**each) for each in kept["trainings"]]
     except (ValueError, TypeError, KeyError):
         raise ConfigurationError(
@@ -165,6 +203,7 @@ def parser() -> Parser:
     result.add_argument("systems", nargs="+", choices=list(RECIPES), help="recipes by name")
     result.add_argument("--data", type=str | None, help="(default: each system's own)")
     result.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each")
+    result.add_argument("--jobs", type=PositiveInt, default=1, help="trainings at once")
     result.add_argument("--epochs", type=PositiveInt | None, help="(default: the source's)")
     result.add_argument("--limit", type=PositiveInt | None, help="train on the first LIMIT images")
     result.add_argument("--size", type=PositiveInt | None, help="pixels of a side of an image")
@@ -178,20 +217,19 @@ def main(arguments: Sequence[str]) -> None:
     """Train systems as published, ours and the plain loop by turns, and compare."""
     chosen = parser().parse_args(list(arguments))
     settings = Settings(*(chosen[field.name] for field in fields(Settings)))
-    systems, seeds, out = chosen.systems, chosen.seeds, Path(chosen.out)
-    kept = out / "trainings.json"
-    found = earlier(kept, settings)
-    trainers = {"pyro_vae": partial(ours, out=out), "plain PyTorch": plain}
+    systems, seeds, jobs, out = chosen.systems, chosen.seeds, chosen.jobs, Path(chosen.out)
+    kept, conditions = out / "trainings.json", {**asdict(settings), "jobs": jobs}
+    found = earlier(kept, conditions)
     done = {(each.system, each.seed, each.trainer) for each in found}
-    plan = [each for each in product(systems, range(seeds), trainers) if each not in done]
-    for system, seed, trainer in tqdm(plan, "trainings"):
-        found.append(apart(trainers[trainer], system, seed, settings))
+    plan = [each for each in product(systems, range(seeds), TRAINERS) if each not in done]
+    for trained in tqdm(train_all(plan, jobs, settings, out), "trainings", len(plan)):
+        found = sorted([*found, trained], key=place)
         trainings = [asdict(each) for each in found]
-        write_json(kept, {"settings": asdict(settings), "trainings": trainings})
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        write_json(kept, {"settings": conditions, "trainings": trainings})
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    heading = f"{datetime.now(UTC):%Y-%m-%d}, {device}, {machine}"
-    text = f"{heading}\n\n{table(found)}\n"
+    machine = f"{platform.machine()}, torch {torch.__version__}"
+    each = f"{jobs} at once, {threads_each(jobs)} threads each"
+    text = f"{datetime.now(UTC):%Y-%m-%d}, {device}, {machine}; {each}\n\n{table(found)}\n"
     write_text(out / "table.md", text)
     print(f"\n{text}\nAll numbers are in {out}.")
 

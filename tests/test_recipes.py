@@ -23,7 +23,7 @@ from pyro_vae.training import fit
 PUBLISHED = {
     "fashion_conv": ("fashion-mnist", 2, 64, 1e-3, 100, True),
     "mnist_fc": ("mnist", 2, 128, 1e-3, 100, True),
-    "fashion_batchnorm": ("fashion-mnist", 2, 128, 5e-4, 20, True),
+    "fashion_batchnorm": ("fashion-mnist", 2, 128, 5e-4, 10, True),
     "cartoon": ("cartoonset", 200, 128, 5e-4, 20, True),
     "mnist_mlp": ("mnist", 2, 128, 1e-3, 20, True),
     "cifar_resnet": ("cifar10", 256, 32, 1e-4, 20, False),

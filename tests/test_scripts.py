@@ -186,7 +186,7 @@ def test_results_of_many_runs_in_one_table(trained):
 
 
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
-    settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu")
+    settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu", "--jobs", 2)
     done = run(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
     assert done.returncode == 0, done.stderr
     ours, plain = json.loads((tmp_path / "table" / "trainings.json").read_text())["trainings"]
@@ -208,7 +208,7 @@ def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     path.write_text(json.dumps({**first, "trainings": [plain]}))
     assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
     # The one is kept, to the last digit of its seconds; the other goes on from its run folder.
-    assert json.loads(path.read_text())["trainings"] == [plain, ours]
+    assert json.loads(path.read_text())["trainings"] == [ours, plain]
     refused = run(tmp_path, "benchmark.py", *settings, "--limit", 500)
     assert refused.returncode == 1 and "other settings" in refused.stderr
     path.write_text("[]")  # As benchmarks wrote it that could not go on.

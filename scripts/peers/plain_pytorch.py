@@ -218,7 +218,7 @@ SYSTEMS = {
         mse_loss,
         5e-4,
         128,
-        20,
+        10,
     ),
     "cartoon": System("cartoonset", cartoon_net, mse_loss, 5e-4, 128, 20, size=256),
     "mnist_mlp": System(
