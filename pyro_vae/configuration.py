@@ -86,6 +86,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "keep": Option(
             Literal["best", "last"], "the weights of the best epoch by validation, or of the last"
         ),
+        "new_draws": Option(bool, "validate at new draws of the codes every epoch (true or false)"),
     },
 }
 SETTINGS = {name: option for group in OPTIONS.values() for name, option in group.items()}

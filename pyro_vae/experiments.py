@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from torch import Tensor
@@ -150,6 +151,7 @@ class Experiment:
             epsilon=self.recipe.epsilon,
             schedule=self.recipe.schedule(),
             keep=self.recipe.keep,
+            new_draws=self.recipe.new_draws,
             device=self.configuration.settings.device,
             folder=self.run.folder,
             resume=self.configuration.settings.resume,
@@ -183,6 +185,12 @@ class Experiment:
     def history(self) -> list[Record]:
         """The records of all finished epochs."""
         return json.loads(self.run.history.read_text())
+
+    def steps(self) -> np.ndarray:
+        """Loss, ELBO, distortion and rate at every step of the finished epochs, (steps, 4)."""
+        files = [self.run.steps(int(record["epoch"])) for record in self.history()]
+        kept = [np.loadtxt(f, delimiter=",", skiprows=1, ndmin=2) for f in files if f.exists()]
+        return np.concatenate([np.empty((0, 5)), *kept])[:, 1:]
 
     def keep_codes(self, epoch: int, codes: Tensor) -> None:
         """Keep the codes (N, D) of the first N test images after an epoch."""

@@ -46,8 +46,12 @@ class Run:
 
     @property
     def progress(self) -> Path:
-        """What was kept after every epoch: pictures, and codes of the first test images."""
+        """What was kept after every epoch: pictures, codes of the first test images, steps."""
         return self.folder / "training_progress"
+
+    def steps(self, epoch: int) -> Path:
+        """The loss, ELBO, distortion and rate at every step of an epoch, as CSV."""
+        return self.progress / f"steps_{epoch:03d}.csv"
 
     @property
     def autoencoder(self) -> "Run":

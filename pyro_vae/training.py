@@ -14,7 +14,7 @@ from torch.optim import Adam
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.data import ImageData
 from pyro_vae.modes import evaluating, seeded
-from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.objectives import ELBO, Bound, Objective
 from pyro_vae.priors import Prior
 from pyro_vae.runs import Run
 from pyro_vae.schedules import OneCycle, Schedule
@@ -43,6 +43,7 @@ def fit(
     epsilon: float = 1e-8,
     schedule: Schedule | None = None,
     keep: Keep = "best",
+    new_draws: bool = False,
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -68,8 +69,11 @@ def fit(
         epsilon: Adam's: what is small beside it, of a gradient in nats per image, counts less.
         schedule: of the learning rate; `OneCycle()` unless given.
         keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
+        new_draws: validate every epoch at new draws of the codes, as most programs do, not at the
+            same ones, which tell epochs apart with less noise.
         device: CUDA, else MPS, else the CPU, unless given.
-        folder: where checkpoints and the history are kept after every epoch; none if not given.
+        folder: where checkpoints, the history and the numbers of every step are kept after every
+            epoch; none if not given.
         resume: go on after the last finished epoch in `folder`, exactly as if never stopped.
         callbacks: called after every epoch with the model and the epoch's record.
         published_loss: the loss on a source's own scale, from distortion and rate; shown beside
@@ -109,29 +113,28 @@ def fit(
         start_from(vae, images)
         state.save()
 
+    def step(x: Tensor, done: float) -> Bound:
+        """One step of Adam on images x, when the part `done` of all steps is made."""
+        schedule.before_step(done)
+        bound = objective(vae, x, beta * annealing(done), done)
+        optimizer.zero_grad()
+        bound.loss.backward()
+        optimizer.step()
+        return bound
+
     while state.epoch < epochs and not state.finished:
         start = time.perf_counter()
-        bar = Bar(
-            state.epoch, epochs, math.ceil(len(images) / batch_size), published_loss, progress
-        )
-        vae.train()
-        for step, x in enumerate(batches(images, batch_size)):
-            done = (state.epoch + step / bar.steps) / epochs
-            schedule.before_step(done)
-            with explained(bar):
-                bound = objective(vae, x, beta * annealing(done), done)
-            optimizer.zero_grad()
-            bound.loss.backward()
-            optimizer.step()
-            bar.show(bound, len(x))
-        record = {"epoch": state.epoch + 1, "learning_rate": optimizer.param_groups[0]["lr"]}
-        record |= bar.record("train")
-        record["train_seconds"] = time.perf_counter() - start
+        steps = math.ceil(len(images) / batch_size)
+        bar = Bar(state.epoch, epochs, steps, published_loss, progress)
+        record = {"epoch": state.epoch + 1} | train_epoch(vae, images, step, batch_size, bar)
+        record |= {"learning_rate": optimizer.param_groups[0]["lr"]}
+        record |= {"train_seconds": time.perf_counter() - start}
         if validation is not None:
-            record |= validate(vae, validation, objective, beta, batch_size, bar)
+            seed = state.epoch + 1 if new_draws else 0
+            record |= validate(vae, validation, objective, beta, batch_size, seed, bar)
         bar.close()
         record["seconds"] = time.perf_counter() - start
-        state.add(record)
+        state.add(record, bar.totals.steps)
         for callback in callbacks:
             callback(vae, record)
         state.save()
@@ -139,13 +142,31 @@ def fit(
     return state.history
 
 
+def train_epoch(
+    vae: VAE, images: ImageData, step: Callable[[Tensor, float], Bound], batch_size: int, bar: Bar
+) -> Record:
+    """Every image once, in random order; the epoch's mean loss, distortion and rate."""
+    vae.train()
+    for x in batches(images, batch_size):
+        with explained(bar):
+            bound = step(x, bar.done)
+        bar.show(bound, len(x))
+    return bar.record("train")
+
+
 @torch.no_grad()
 def validate(
-    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, bar: Bar
+    vae: VAE,
+    images: ImageData,
+    objective: Objective,
+    beta: float,
+    batch_size: int,
+    seed: int,
+    bar: Bar,
 ) -> Record:
-    """The objective on images that are not trained on, at the same draws every epoch."""
+    """The mean objective on images that are not trained on, at draws that follow a seed."""
     totals = Totals()
-    with evaluating(vae), seeded(0, images.images.device):
+    with evaluating(vae), seeded(seed, images.images.device):
         for x in images.batches(batch_size):
             totals.add(objective(vae, x, beta), len(x))
     record = totals.record("validation", bar.published_loss)

@@ -17,16 +17,23 @@ DIVERGED = (
 
 
 class Totals:
-    """Running means of a bound, in nats per image, weighted by the size of each batch."""
+    """Running means of a bound, in nats per image, weighted by the size of each batch.
+
+    Attributes:
+        images: how many were taken in.
+        steps: loss, distortion and rate of each batch, (3,) each.
+    """
 
     def __init__(self) -> None:
         self.images = 0
         self.sums: Tensor | float = 0.0
+        self.steps: list[Tensor] = []
 
     def add(self, bound: Bound, images: int) -> None:
         """Take in a batch; nothing is moved off the device."""
         self.images += images
-        self.sums = self.sums + images * torch.stack([term.detach() for term in bound])
+        self.steps.append(torch.stack([term.detach() for term in bound]))
+        self.sums = self.sums + images * self.steps[-1]
 
     def record(
         self, name: str, published_loss: Callable[[float, float], float] | None = None
@@ -50,18 +57,25 @@ class Bar:
         published_loss: Callable[[float, float], float] | None,
         visible: bool,
     ) -> None:
-        self.steps, self.published_loss = steps, published_loss
+        self.epoch, self.epochs, self.steps = epoch, epochs, steps
+        self.published_loss = published_loss
         self.totals = Totals()
         self.name = f"epoch {epoch + 1}/{epochs}"
         self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
         # Reading a number off a GPU waits for it, so not at every step.
         self.every = max(1, steps // 50)
 
+    @property
+    def done(self) -> float:
+        """The part of all steps of the training that is made, in [0, 1]."""
+        return (self.epoch + len(self.totals.steps) / self.steps) / self.epochs
+
     def show(self, bound: Bound, images: int) -> None:
         """Count a step, and now and then show the means."""
         self.totals.add(bound, images)
         self.bar.update()
-        if self.bar.n % self.every == 0 or self.bar.n == self.steps:
+        made = len(self.totals.steps)
+        if made % self.every == 0 or made == self.steps:
             record = self.record("train")
             if not math.isfinite(record["train_loss"]):
                 self.close()

@@ -651,6 +651,21 @@ def test_training_curves_of_several_runs_are_named():
         training_curves.training_curves([])
 
 
+def test_training_steps_show_every_step_and_running_means():
+    steps = np.random.default_rng(0).normal(size=(400, 4))
+    steps[0] = 1e6  # The first steps are far off, and must not flatten the rest.
+    fig = training_curves.training_steps(steps)
+    assert [ax.get_ylabel().split("\n")[0] for ax in fig.axes] == ["ELBO", "distortion", "rate"]
+    for ax, values in zip(fig.axes, steps.T[1:], strict=True):
+        raw, means = ax.lines
+        assert np.array_equal(raw.get_ydata(), values)
+        assert means.get_ydata()[-1] == pytest.approx(values[-4:].mean())
+        assert means.get_xdata()[0] == 4 and means.get_xdata()[-1] == 400
+        assert ax.get_ylim()[1] < 10
+    with pytest.raises(ValueError, match="no step"):
+        training_curves.training_steps(steps[:0])
+
+
 def test_probes_tell_readable_codes_from_noise():
     labels = torch.arange(300) % 3
     noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))

@@ -5,6 +5,7 @@ import math
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_vae
@@ -178,6 +179,31 @@ def test_history_reports_the_true_elbo_whatever_beta(digits):
     assert math.isclose(record["train_elbo"], -distortion - rate)
     assert math.isclose(record["train_loss"], distortion + 4 * rate, rel_tol=1e-4)
     assert math.isclose(record["train_published_loss"], distortion + 9 * rate)
+
+
+def test_every_step_is_kept_and_their_mean_is_the_epochs(digits, tmp_path):
+    vae, few = small_vae(), replace(digits, train=digits.train.select(slice(450)))
+    for epochs, resume in ((1, False), (2, True)):
+        history = quick(vae, few, epochs=epochs, beta=3.0, folder=tmp_path, resume=resume)
+    for record in history:
+        rows = np.genfromtxt(Run(tmp_path).steps(record["epoch"]), delimiter=",", names=True)
+        assert rows["step"].tolist() == [1, 2, 3]
+        for name in ("loss", "elbo", "distortion", "rate"):
+            mean = np.average(rows[name], weights=(100, 100, 50))
+            assert mean == pytest.approx(record[f"train_{name}"], rel=1e-5)
+        assert rows["loss"] == pytest.approx(rows["distortion"] + 3 * rows["rate"], rel=1e-5)
+
+
+def test_validation_is_at_the_same_draws_or_at_new_ones(digits, tmp_path):
+    """Weights that stand still have one validation loss, or one for each epoch."""
+    still = {"learning_rate": 1e-30, "schedule": Constant(), "epochs": 3}
+    losses = {}
+    for new in (False, True):
+        torch.manual_seed(0)
+        history = quick(small_vae(), digits, new_draws=new, **still)
+        losses[new] = [record["validation_loss"] for record in history]
+    assert len(set(losses[False])) == 1 and len(set(losses[True])) == 3
+    assert losses[True] == pytest.approx([losses[False][0]] * 3, rel=0.01)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(digits):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -68,6 +69,7 @@ class Subject:
         vae: the model.
         dataset: images as the model expects them, padded and sized.
         history: the records of its training.
+        training_steps: loss, ELBO, distortion and rate at each of its steps, (steps, 4).
         autoencoder: a plain autoencoder of the same shape, if there is one.
         stages: (epoch, codes of the first test images after it), if some were kept.
         seed: of all randomness.
@@ -79,6 +81,7 @@ class Subject:
     vae: VAE
     dataset: Dataset
     history: Sequence[Mapping[str, float]] = ()
+    training_steps: np.ndarray | Sequence = ()
     autoencoder: VAE | None = None
     stages: Sequence[progress.Stage] = ()
     seed: int = 0
@@ -108,6 +111,7 @@ class Subject:
             experiment.load().to(device),
             replace(experiment.dataset, train=experiment.parts[0]),
             history=experiment.history(),
+            training_steps=experiment.steps(),
             stages=experiment.stages(),
             autoencoder=(
                 Experiment.open(plain.folder).load().to(device) if plain.exists() else None
@@ -150,7 +154,9 @@ class Subject:
     @cached_property
     def of_autoencoder(self) -> "Subject":
         """The plain autoencoder, looked at likewise."""
-        return replace(self, vae=self.autoencoder, history=(), autoencoder=None, stages=())
+        return replace(
+            self, vae=self.autoencoder, history=(), training_steps=(), autoencoder=None, stages=()
+        )
 
     @property
     def size(self) -> int:
@@ -228,6 +234,7 @@ NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
     "elbo": (lambda s: has_elbo(s.vae), "this model has no ELBO"),
     "autoencoder": (lambda s: s.autoencoder is not None, "no plain autoencoder was given"),
     "history": (lambda s: bool(s.history), "no history of the training was given"),
+    "steps": (lambda s: len(s.training_steps) > 0, "the steps of the training were not kept"),
     "stages": (lambda s: bool(s.stages), "no codes were kept during training"),
     "two images": (lambda s: len(s.test) > 1, "there is a single test image"),
     "many dimensions": (lambda s: s.size > 2, "the latent space is a plane already"),
@@ -412,6 +419,15 @@ def latent_distribution(s: Subject) -> Made:
 )
 def curves(s: Subject) -> Made:
     return training_curves.training_curves(s.history)
+
+
+@picture(
+    "training_steps.png",
+    "ELBO, distortion and rate at every step: how noisy are the steps beside what they gain?",
+    "steps",
+)
+def every_step(s: Subject) -> Made:
+    return training_curves.training_steps(s.training_steps)
 
 
 @picture(

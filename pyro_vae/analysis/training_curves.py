@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from pyro_vae.analysis.style import PALETTE, Figure, panels, styled
+from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, panels, styled
 
 Record = Mapping[str, float]
 
@@ -42,6 +43,36 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         ax.set_xlabel("epoch")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    return fig
+
+
+@styled
+def training_steps(steps: np.ndarray) -> Figure:
+    """ELBO, distortion and rate of every step's batch, and their running means.
+
+    The axes leave out the first hundredth of the steps, where all is still far off.
+
+    Args:
+        steps: loss, ELBO, distortion and rate of each, (steps, 4), in nats per image.
+
+    Raises:
+        ValueError: there is no step.
+    """
+    if not len(steps):
+        raise ValueError("no step is recorded: there is nothing to draw")
+    window = max(1, len(steps) // 100)
+    number = np.arange(1, len(steps) + 1)
+    fig, axes = panels(
+        3, 1, 6, title=f"Training, step by step, and the mean of {window}", sharex=True
+    )
+    for ax, name, values in zip(axes[:, 0], list(QUANTITIES)[:3], steps.T[1:], strict=True):
+        ax.plot(number, values, color=MODEL, linewidth=0.4, alpha=0.5)
+        means = np.convolve(values, np.full(window, 1 / window), "valid")
+        ax.plot(number[window - 1 :], means, color=PRIOR, linewidth=1)
+        low, high = np.quantile(values[len(values) // 100 :], (0.001, 0.999))
+        margin = 0.05 * (high - low) or 1.0
+        ax.set(ylabel=QUANTITIES[name].replace(" (", "\n("), ylim=(low - margin, high + margin))
+    axes[2, 0].set_xlabel("step")
     return fig
 
 

@@ -50,6 +50,7 @@ class Recipe:
         epsilon: Adam's, for gradients in nats per image.
         schedule: makes the schedule of the learning rate.
         keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
+        new_draws: validate every epoch at new draws of the codes, not at the same ones.
         validation: how many of the last training images are held out to choose the weights; 0:
             the test images choose them.
         published: the settings of the source that differ from ours.
@@ -82,6 +83,7 @@ class Recipe:
     epsilon: float = 1e-8
     schedule: Callable[[], Schedule] = OneCycle
     keep: Keep = "best"
+    new_draws: bool = False
     validation: int = 5000
     published: dict[str, Any] = field(default_factory=dict)
     published_loss: Callable[[float, float, int], float] | None = None
@@ -92,8 +94,8 @@ class Recipe:
         return replace(self, **settings)
 
     def as_published(self) -> "Recipe":
-        """The same system with its source's settings."""
-        return self.with_settings(**self.published)
+        """The same system with its source's settings; no source validates at the same draws."""
+        return self.with_settings(new_draws=True, **self.published)
 
     def as_autoencoder(self) -> "Recipe":
         """The plain autoencoder of the same shape: a Delta posterior under a flat prior."""
