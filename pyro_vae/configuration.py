@@ -78,7 +78,11 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "annealing": Option(
             Callable[[], Annealing], "which part of beta counts when", base=Annealing
         ),
-        "epochs": Option(PositiveInt, "how often every training image is seen"),
+        "epochs": Option(
+            PositiveInt | None,
+            "how often every training image is seen (default: the recipe's, but of few images so "
+            "often that there are some 2,000 steps)",
+        ),
         "batch_size": Option(PositiveInt, "images per step"),
         "learning_rate": Option(PositiveFloat, "Adam's, at its highest", ("--lr",)),
         "epsilon": Option(PositiveFloat, "Adam's, for gradients in nats per image"),
@@ -151,7 +155,10 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
     made = reader.instantiate(settings)
     defaults = reader.get_defaults()
     changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
-    recipe = recipe.with_settings(**{name: made[name] for name in SETTINGS})
+    chosen = {name: made[name] for name in SETTINGS if name != "epochs"}
+    if made.epochs is not None:
+        chosen |= {"epochs": made.epochs, "least_steps": 0}
+    recipe = recipe.with_settings(**chosen)
     if changed:
         recipe = recipe.with_settings(summary=f"{recipe.summary}; changed: {', '.join(changed)}")
     if not INCOMPARABLE.isdisjoint(changed):
@@ -236,7 +243,8 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
                 "--" + name.replace("_", "-"),
                 *option.aliases,
                 type=option.type,
-                default=as_setting(getattr(recipe, name)),
+                # How often few images are seen depends on their number.
+                default=None if name == "epochs" else as_setting(getattr(recipe, name)),
                 metavar="NAME" if option.base else None,
                 help=option.help,
             )

@@ -79,6 +79,11 @@ class Experiment:
         return train.select(limit), validation
 
     @property
+    def epochs(self) -> int:
+        """How often every training image is seen."""
+        return self.recipe.epochs_for(len(self.parts[0]))
+
+    @property
     def held_out(self) -> int:
         """How many training images are held out; where there are none, the test images serve."""
         return min(self.recipe.validation, len(self.dataset.train) // 10)
@@ -145,7 +150,7 @@ class Experiment:
             objective=self.recipe.objective(),
             beta=self.recipe.beta,
             annealing=self.recipe.annealing(),
-            epochs=self.recipe.epochs,
+            epochs=self.epochs,
             batch_size=self.recipe.batch_size,
             learning_rate=self.recipe.learning_rate,
             epsilon=self.recipe.epsilon,
@@ -198,8 +203,8 @@ class Experiment:
         torch.save(codes, self._codes(epoch))
 
     def stages(self) -> list[tuple[int, Tensor]]:
-        """(epoch, codes) of all finished epochs whose codes were kept."""
-        kept = ((epoch, self._codes(epoch)) for epoch in range(1, len(self.history()) + 1))
+        """(epoch, codes) of all finished epochs whose codes were kept; 0 is before training."""
+        kept = ((epoch, self._codes(epoch)) for epoch in range(len(self.history()) + 1))
         return [
             (epoch, torch.load(path, weights_only=True)) for epoch, path in kept if path.exists()
         ]

@@ -83,17 +83,18 @@ class Bar:
             self.announce(record)
 
     def announce(self, record: Record) -> None:
-        """Show a record: -ELBO, distortion and rate, in nats per image."""
+        """Show a record: -ELBO, distortion and rate, and the loss on the source's scale."""
         prefix = next(iter(record)).removesuffix("loss")
         shown = {
             "-ELBO": -record[f"{prefix}elbo"],
             "distortion": record[f"{prefix}distortion"],
             "rate": record[f"{prefix}rate"],
         }
-        if self.published_loss:
-            shown["published"] = record[f"{prefix}published_loss"]
         text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
-        self.bar.set_postfix_str(f"{prefix[:5].rstrip('_')}: {text} nats/image")
+        text = f"{prefix[:5].rstrip('_')}: {text} nats/image"
+        if self.published_loss:
+            text += f"; as published {record[f'{prefix}published_loss']:.2f}"
+        self.bar.set_postfix_str(text)
 
     def record(self, name: str) -> Record:
         """The means over the epoch so far."""

@@ -73,6 +73,9 @@ def parser() -> Parser:
         "--dimensions", type=PositiveInt, nargs=2, help="of grids and the explorer, z1 is 1"
     )
     result.add_argument(
+        "--tiles", type=PositiveInt | None, help="images along each coordinate of grids"
+    )
+    result.add_argument(
         "--range", type=float, nargs=2, help="of both coordinates of the even grid: LOW HIGH"
     )
     result.add_argument(
@@ -94,7 +97,7 @@ def parser() -> Parser:
 def subject(experiment: Experiment, settings: Namespace) -> Subject:
     """What the pictures show."""
     plane = settings.dimensions and tuple(dimension - 1 for dimension in settings.dimensions)
-    choices = Choices(settings.pair, settings.steps, plane, settings.range)
+    choices = Choices(settings.pair, settings.steps, plane, settings.range, settings.tiles)
     return Subject.of_run(experiment, device=settings.device, seed=settings.seed, choices=choices)
 
 

@@ -7,6 +7,7 @@
 Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
 """
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pyro_vae.analysis import gallery, reconstructions, report
+from pyro_vae.analysis import gallery, reconstructions, report, samples
 from pyro_vae.analysis.embeddings import embed
 from pyro_vae.console import plain_errors
+from pyro_vae.evaluation import has_prior
 from pyro_vae.evaluation_table import table
 from pyro_vae.experiments import Experiment
 from pyro_vae.memory import keep_freed_memory
@@ -58,6 +60,8 @@ def train(experiment: Experiment) -> VAE:
     """Train one model, with pictures of the same test images before, during and after."""
     recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
     print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
+    if experiment.epochs > recipe.epochs:
+        print(f"Few images: {experiment.epochs} epochs, not {recipe.epochs} (--epochs N for N).")
     if role := experiment.role_of_test:
         print(f"No validation images are held out: the test images {role} and then judge them.")
     vae = experiment.build()
@@ -65,22 +69,32 @@ def train(experiment: Experiment) -> VAE:
     if not experiment.configuration.settings.resume:
         save(reconstructions.originals(test), folder / "real_test_images_before_train.png")
         save(reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png")
+        experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
     experiment.fit(vae, callbacks=[Progress(experiment)])
     return vae
 
 
 class Progress:
-    """After every epoch: how the same test images are reconstructed, and where their codes lie."""
+    """How the same test images are reconstructed and where their codes lie, and new images.
+
+    After every epoch; of more than 100 after every second, third, ..., and the last.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
+        self.every = math.ceil(experiment.epochs / 100)
 
     def __call__(self, vae: VAE, record: Record) -> None:
         epoch, test = int(record["epoch"]), self.experiment.dataset.test
+        if epoch % self.every and epoch < self.experiment.epochs:
+            return
         figure = reconstructions.side_by_side(
             vae, test.select(FOLLOWED), title=f"After epoch {epoch}"
         )
-        save(figure, self.experiment.run.progress / f"epoch_{epoch:03d}.png")
+        folder = self.experiment.run.progress
+        save(figure, folder / f"epoch_{epoch:03d}.png")
+        if has_prior(vae):
+            save(samples.from_prior(vae, 8), folder / f"samples_{epoch:03d}.png")
         self.experiment.keep_codes(epoch, embed(vae, test.select(PLOTTED)))
 
 

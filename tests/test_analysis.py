@@ -469,6 +469,12 @@ def test_voids_are_between_the_codes_and_far_from_each():
     assert torch.cdist(z, z)[0, 1] > 0.2
 
 
+def test_spacing_is_the_usual_distance_of_neighbours():
+    line = torch.arange(50.0)[:, None] * torch.tensor([3.0, 4.0])
+    assert samples.spacing(line) == pytest.approx(5.0)
+    assert samples.spacing(torch.cat([line, line])) == 0.0  # Every code has a twin.
+
+
 def test_empty_regions_show_what_decodes_there():
     codes = embed(VAE2, IMAGES)
     fig = samples.empty_regions(VAE2, codes, IMAGES, n=5)

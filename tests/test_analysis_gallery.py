@@ -1,6 +1,7 @@
 """The suite of pictures: for every kind of model and data, or skipped with a reason."""
 
 import hashlib
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pyro.distributions as dist
@@ -152,6 +153,39 @@ def test_stages_are_drawn_when_they_were_kept(tmp_path):
     kept = Subject(looked_at.vae, looked_at.dataset, stages=[(1, codes), (2, 2 * codes)])
     files = draw(kept, tmp_path, ["latent_progress", "latent_progress_film"], progress=False)
     assert [path.name for path in files] == ["latent_progress.png", "latent_progress_film.gif"]
+
+
+def test_the_stages_of_the_autoencoder_are_drawn_if_they_were_kept_too():
+    looked_at = subject(2, autoencoder=True)
+    stages = [(0, torch.zeros(20, 2)), (1, torch.randn(20, 2))]
+    both = PICTURES["latent_progress_beside_autoencoder"]
+    assert "no codes of the plain" in missing(both, replace(looked_at, stages=stages))
+    kept = replace(looked_at, stages=stages, autoencoder_stages=stages)
+    assert missing(both, kept) is None and kept.of_autoencoder.stages == stages
+    assert len(both.make(kept).axes) == 2
+
+
+def test_a_grid_covers_what_was_chosen_and_an_autoencoders_its_own_codes():
+    chosen = gallery.Choices(range=(-2.0, 2.0), tiles=11)
+    looked_at = replace(subject(2, autoencoder=True), choices=chosen)
+    grid = PICTURES["linearly_sampled_reconstructions"].make(looked_at)
+    assert "11 × 11" in grid.get_suptitle()
+    assert grid.axes[0].images[0].get_extent() == pytest.approx([-2.2, 2.2, -2.2, 2.2])
+    plain = looked_at.of_autoencoder
+    for dimension in (0, 1):
+        values = plain.codes[:, dimension]
+        assert plain.range_of(dimension) == (values.min().item(), values.max().item())
+    assert "11 × 11" in PICTURES["quantile_grid"].make(looked_at).get_suptitle()
+
+
+def test_the_model_and_the_autoencoder_decode_the_same_draws_of_the_standard_normal():
+    looked_at = replace(subject(2, autoencoder=True), seed=3)
+    make = PICTURES["standard_normal_reconstructions"].make
+    ours, plain = make(looked_at), make(looked_at.of_autoencoder)
+    captions = [[ax.get_title() for ax in fig.axes] for fig in (ours, plain)]
+    assert len(captions[0]) == 10 and captions[0] == captions[1]
+    first, other = (fig.axes[0].images[0].get_array() for fig in (ours, plain))
+    assert first.std() > 0 and (first == other).all()  # Their decoders are the same here.
 
 
 def test_every_picture_says_what_to_look_for():

@@ -166,6 +166,31 @@ def test_a_handful_of_images_is_judged_by_the_test_images_and_this_is_said(tmp_p
     assert Experiment.start(["--data", "digits", *out]).role_of_test == ""
 
 
+def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
+    def epochs(*arguments):
+        out = str(tmp_path / "run")
+        return Experiment.start(["--data", "digits", "--out", out, *arguments]).epochs
+
+    assert epochs() == 87  # of 23 batches: 2,001 steps
+    assert epochs("--batch-size", "32") == 44
+    assert epochs("--epochs", "7") == 7
+    assert epochs("--as-published") == 100
+    (tmp_path / "config.yaml").write_text(parse(["--data", "digits"]).text)
+    assert epochs("--config", str(tmp_path / "config.yaml")) == 87
+    (tmp_path / "config.yaml").write_text(parse(["--data", "digits", "--epochs", "3"]).text)
+    assert epochs("--config", str(tmp_path / "config.yaml")) == 3
+    recipe = RECIPES["fashion_conv"]
+    assert recipe.epochs_for(55_000) == recipe.epochs
+
+
+def test_the_default_recipe_learns_a_code_of_few_images(tmp_path):
+    experiment = Experiment.start(["--data", "digits", "--out", str(tmp_path / "run")])
+    vae = experiment.build()
+    experiment.fit(vae, progress=False)
+    found = experiment.evaluate(vae)
+    assert found["active_units"] == 2 and found["rate"] > 0.5 and found["elbo"] > -26
+
+
 def test_resuming_keeps_the_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="holds no run"):

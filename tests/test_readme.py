@@ -19,6 +19,7 @@ def test_every_program_runs_in_the_order_of_reading(capsys):
     printed = capsys.readouterr().out
     assert "rate, KL(q(z|x) || p(z))" in printed and "nats per image" in printed
     assert "no normalised density of grey levels" in printed
+    assert "Not collapsed: 2 of 2 latent dimensions are active" in printed
     VAE(names["my_prior"], names["vae"].likelihood, names["vae"].posterior).sample(3)
 
 
@@ -26,7 +27,8 @@ def test_every_program_runs_in_the_order_of_reading(capsys):
     "prior", ["Laplace(2)", "MixtureOfGaussians(2)", "VampPrior(2)", "NormalizingFlow(2)"]
 )
 def test_the_first_program_with_another_prior(prior):
-    program = BLOCKS[0].replace("StandardNormal(2)", prior).replace("epochs=20", "epochs=1")
+    program = BLOCKS[0].replace("StandardNormal(2)", prior).replace("epochs=30", "epochs=1")
+    assert prior in program and "epochs=1," in program
     names: dict = {}
     exec(program, names)
     assert isinstance(names["vae"].prior, getattr(priors, prior.split("(")[0]))

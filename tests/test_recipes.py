@@ -229,6 +229,13 @@ def test_the_published_penalty_of_system_4_is_not_the_kl_that_its_text_names(dou
     assert not torch.allclose(recipe.published_loss(bound.distortion, bound.rate, 16), theirs)
 
 
+@every_recipe
+def test_an_autoencoder_has_no_loss_on_the_sources_scale(name):
+    """The source's has a rate, or a constant that stands for one."""
+    for recipe in (RECIPES[name], RECIPES[name].as_published()):
+        assert recipe.as_autoencoder().published_loss is None
+
+
 @pytest.mark.parametrize(("size", "variance"), [(256, 98.304), (128, 24.576), (64, 6.144)])
 def test_the_published_variance_of_cartoons_follows_their_size(size, variance):
     recipe = recipes.cartoon.as_published()

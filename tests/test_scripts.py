@@ -29,8 +29,13 @@ SYSTEM_1_PICTURES = {
     "latent_distribution.png",
     "training_progress",
     "latent_progress.png",
+    "latent_progress_beside_autoencoder.png",
+    "training_steps.png",
     "model_weights",
 }
+
+
+PROGRESS = ("epoch_001.png", "samples_001.png")
 
 
 def command(script: str, *arguments: object) -> list[str]:
@@ -60,7 +65,8 @@ def test_training_leaves_pictures_weights_numbers_and_says_where(trained):
     names = {path.name for path in folder.iterdir()}
     assert names >= SYSTEM_1_PICTURES
     assert names >= {"config.yaml", "history.json", "evaluation.json", "autoencoder"}
-    assert (folder / "training_progress" / "epoch_001.png").exists()
+    progress = {path.name for path in (folder / "training_progress").iterdir()}
+    assert progress == {"codes_000.pt", "codes_001.pt", "steps_001.csv", *PROGRESS}
     assert torch.load(folder / "model_weights" / "best_vae.pt", weights_only=True)["weights"]
     for path in folder.glob("*.png"):
         assert len(Image.open(path).convert("RGB").getcolors(10**6) or [0, 0, 0]) > 2, path.name
@@ -228,7 +234,7 @@ def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
     )
     folder = tmp_path / "stopped"
     deadline = time.monotonic() + 120
-    while not (folder / "training_progress" / "epoch_002.png").exists():
+    while not (folder / "training_progress" / "steps_002.csv").exists():
         assert time.monotonic() < deadline and training.poll() is None
         time.sleep(0.1)
     training.send_signal(signal.SIGINT)

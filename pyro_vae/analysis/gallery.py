@@ -52,13 +52,16 @@ class Choices:
         pair: the test images to interpolate between, from 0.
         steps: images of an interpolation, the ends included.
         plane: the two dimensions of grids, from 0.
-        range: of both coordinates of the even grid, low and high.
+        range: of both coordinates of the even grid, low and high; a plain autoencoder's covers
+            its own codes all the same.
+        tiles: images along each coordinate of grids.
     """
 
     pair: tuple[int, int] | None = None
     steps: int | None = None
     plane: tuple[int, int] | None = None
     range: manifolds.Range | None = None
+    tiles: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,9 @@ class Subject:
         history: the records of its training.
         training_steps: loss, ELBO, distortion and rate at each of its steps, (steps, 4).
         autoencoder: a plain autoencoder of the same shape, if there is one.
-        stages: (epoch, codes of the first test images after it), if some were kept.
+        stages: (epoch, codes of the first test images after it), if some were kept; epoch 0 is
+            before training.
+        autoencoder_stages: those of the plain autoencoder.
         seed: of all randomness.
         progress: show a bar within pictures that take long.
         choices: what a person wants shown.
@@ -84,6 +89,7 @@ class Subject:
     training_steps: np.ndarray | Sequence = ()
     autoencoder: VAE | None = None
     stages: Sequence[progress.Stage] = ()
+    autoencoder_stages: Sequence[progress.Stage] = ()
     seed: int = 0
     progress: bool = True
     choices: Choices = Choices()
@@ -106,16 +112,16 @@ class Subject:
             seed: of all randomness.
             choices: what a person wants shown.
         """
-        device, plain = choose_device(device), experiment.run.autoencoder
+        device, folder = choose_device(device), experiment.run.autoencoder
+        plain = Experiment.open(folder.folder) if folder.exists() else None
         return cls(
             experiment.load().to(device),
             replace(experiment.dataset, train=experiment.parts[0]),
             history=experiment.history(),
             training_steps=experiment.steps(),
             stages=experiment.stages(),
-            autoencoder=(
-                Experiment.open(plain.folder).load().to(device) if plain.exists() else None
-            ),
+            autoencoder=plain and plain.load().to(device),
+            autoencoder_stages=plain.stages() if plain else (),
             seed=seed,
             choices=choices or Choices(),
             role_of_test=experiment.role_of_test,
@@ -155,7 +161,12 @@ class Subject:
     def of_autoencoder(self) -> "Subject":
         """The plain autoencoder, looked at likewise."""
         return replace(
-            self, vae=self.autoencoder, history=(), training_steps=(), autoencoder=None, stages=()
+            self,
+            vae=self.autoencoder,
+            history=(),
+            training_steps=(),
+            autoencoder=None,
+            stages=self.autoencoder_stages,
         )
 
     @property
@@ -177,8 +188,8 @@ class Subject:
         return self.dataset.train.select(order[:5000])
 
     def range_of(self, dimension: int) -> manifolds.Range:
-        """What a grid covers: as chosen, else the prior's range, or else that of the codes."""
-        if self.choices.range:
+        """What a grid covers: as chosen, else the prior's range; without a prior, the codes'."""
+        if self.choices.range and has_prior(self.vae):
             return self.choices.range
         if has_prior(self.vae):
             return manifolds.prior_range(self.vae, dimension, seed=self.seed)
@@ -206,6 +217,11 @@ class Subject:
     def steps(self) -> dict[str, int]:
         """The number of steps of an interpolation, where one was chosen."""
         return {"steps": self.choices.steps} if self.choices.steps else {}
+
+    @property
+    def tiles(self) -> dict[str, int]:
+        """The number of images along a grid's coordinates, where one was chosen."""
+        return {"steps": self.choices.tiles} if self.choices.tiles else {}
 
 
 @dataclass(frozen=True)
@@ -236,6 +252,10 @@ NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
     "history": (lambda s: bool(s.history), "no history of the training was given"),
     "steps": (lambda s: len(s.training_steps) > 0, "the steps of the training were not kept"),
     "stages": (lambda s: bool(s.stages), "no codes were kept during training"),
+    "its stages": (
+        lambda s: bool(s.autoencoder_stages),
+        "no codes of the plain autoencoder were kept during training",
+    ),
     "two images": (lambda s: len(s.test) > 1, "there is a single test image"),
     "many dimensions": (lambda s: s.size > 2, "the latent space is a plane already"),
     "predictable": (
@@ -257,7 +277,7 @@ def picture(
         PICTURES[stem] = Picture(file, caption, make, needs, slow)
         if beside_autoencoder:
             stem = f"{stem}_beside_autoencoder"
-            both = (*needs, "autoencoder")
+            both = (*needs, "autoencoder", *["its stages"] * ("stages" in needs))
             text = f"The model above a plain autoencoder of the same shape. {caption}"
             PICTURES[stem] = Picture(f"{stem}.{ending}", text, _both(make), both, slow)
         return make
@@ -388,6 +408,7 @@ def linear_grid(s: Subject) -> Made:
         dimensions=(across, up),
         at=s.codes.median(0).values,
         seed=s.seed,
+        **s.tiles,
     )
 
 
@@ -479,7 +500,7 @@ def rates(s: Subject) -> Made:
     "prior",
 )
 def quantile_grid(s: Subject) -> Made:
-    return manifolds.quantile_grid(s.vae, size=s.size, dimensions=s.plane, seed=s.seed)
+    return manifolds.quantile_grid(s.vae, size=s.size, dimensions=s.plane, seed=s.seed, **s.tiles)
 
 
 @picture(
@@ -489,6 +510,15 @@ def quantile_grid(s: Subject) -> Made:
 )
 def uniform(s: Subject) -> Made:
     return samples.uniform(s.vae, s.codes, seed=s.seed)
+
+
+@picture(
+    "standard_normal_reconstructions.png",
+    "What draws of N(0, I) decode to, whatever the prior: images, if the codes lie there.",
+    beside_autoencoder=True,
+)
+def standard_normal(s: Subject) -> Made:
+    return samples.from_standard_normal(s.vae, s.size, seed=s.seed)
 
 
 @picture(
@@ -593,9 +623,23 @@ def tsne(s: Subject) -> Made:
 
 
 @picture(
+    "attributes_tsne.png",
+    "Neighbours among the codes, by t-SNE, coloured by each attribute: which make islands?",
+    "attributes",
+    slow=True,
+    beside_autoencoder=True,
+)
+def attributes_tsne(s: Subject) -> Made:
+    return latents.attribute_scatters(
+        s.codes, s.test, method="tsne", seed=s.seed, progress=s.progress
+    )
+
+
+@picture(
     "latent_progress.png",
     "The codes of the test images as training goes on: when do classes part?",
     "stages",
+    beside_autoencoder=True,
 )
 def latent_progress(s: Subject) -> Made:
     return progress.row(s.stages, s.followed, seed=s.seed)

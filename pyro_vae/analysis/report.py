@@ -338,7 +338,9 @@ def _history(curves: Path, history: Sequence[Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for record in history for name in record))
     rows = [[_measured(name, record.get(name)) for name in names] for record in history]
     head = [name.replace("_", " ") for name in names]
-    caption = "One row for each epoch; terms in nats per image."
+    caption = (
+        "One row for each epoch, in nats per image; a published loss is on its source's scale."
+    )
     picture = _figure(curves, PICTURES["training_curves"].caption) if curves.exists() else ""
     table = _table(head, rows, caption, right=range(len(names)))
     summary = f"The numbers of {len(history)} epoch{'s' * (len(history) > 1)}"

@@ -43,6 +43,21 @@ def from_prior(vae: VAE, n: int = 40, *, seed: int = 0) -> Figure:
     return image_panels(images, _captions(z, 1), title=title, columns=min(n, 8))
 
 
+def from_standard_normal(vae: VAE, size: int, n: int = 10, *, seed: int = 0) -> Figure:
+    """n images decoded from draws of N(0, I), whatever the prior: with coordinates for D <= 2.
+
+    Args:
+        vae: the model.
+        size: the dimension D.
+        n: images.
+        seed: of the draws; models of one D are given the same ones.
+    """
+    z = torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
+    title = f"{n} images decoded from draws of N(0, I)"
+    images = decode(vae, z, seed=seed)
+    return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
+
+
 def uniform(vae: VAE, codes: Tensor, n: int = 10, *, seed: int = 0) -> Figure:
     """n images decoded from points spread uniformly over the codes' bounding box.
 
@@ -184,6 +199,9 @@ def empty_regions(
 ) -> Figure:
     """What decodes where no code lies: the widest voids between the codes, and their images.
 
+    How wide is said beside the usual distance of neighbours, as models spread their codes
+    differently.
+
     Args:
         vae: the model.
         codes: of the images, (N, D).
@@ -195,7 +213,11 @@ def empty_regions(
     pictures = as_array(decode(vae, z, seed=seed))
     plane, groups = _with_codes(codes, z, seed), grouping(images)
     fig = Figure(figsize=(WIDTH, 3.9), layout="constrained")
-    fig.suptitle("What decodes in the widest voids between the codes, and how far the next code is")
+    apart = spacing(codes, seed=seed)
+    fig.suptitle(
+        "What decodes in the widest voids between the codes, and how far the next code is\n"
+        f"(a code's nearest neighbour: {number(apart, digits_for(apart, 2))} in the median)"
+    )
     left, right = fig.subfigures(1, 2, width_ratios=(1, 1.15))
     ax = left.subplots()
     scatter_groups(ax, plane.points[:-n], groups and groups[plane.indices[:-n]], scale=0.5)
@@ -231,6 +253,12 @@ def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         # A void is wide: the next point shall be another one.
         apart = apart.minimum(torch.cdist(candidates, candidates[chosen[-1:]])[:, 0] / 4)
     return candidates[chosen], gaps[chosen]
+
+
+def spacing(codes: Tensor, *, seed: int = 0) -> float:
+    """How far a code's nearest neighbour among codes (N, D), N > 1, is: in the median of 2,000."""
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:2000]
+    return torch.cdist(codes[order], codes).topk(2, largest=False).values[:, 1].median().item()
 
 
 def _with_codes(codes: Tensor, z: Tensor, seed: int) -> Projection:

@@ -9,20 +9,23 @@ from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, panels, style
 
 Record = Mapping[str, float]
 
+#: What is drawn, in this order; the last only of systems whose source has a loss of its own.
 QUANTITIES = {
     "elbo": "ELBO (nats per image)",
     "distortion": "distortion (nats per image)",
     "rate": "rate (nats per image)",
     "learning_rate": "learning rate",
+    "loss": "loss minimised (nats per image)",
+    "published_loss": "loss on the source's scale",
 }
 LINES = {"train": "--", "validation": "-"}
 
 
 @styled
 def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) -> Figure:
-    """ELBO, distortion, rate and learning rate over the epochs, in training and in validation.
+    """ELBO, distortion, rate, learning rate and losses, epoch by epoch.
 
-    A dot marks the epoch of the best loss, whose weights are kept.
+    In training and in validation; a dot marks the epoch of the best loss.
 
     Args:
         history: the records of one run, or of several by name.
@@ -33,14 +36,18 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
     runs = dict(history) if isinstance(history, Mapping) else {"": history}
     if not any(runs.values()):
         raise ValueError("no epoch is recorded: there are no curves to draw")
-    fig, axes = panels(2, 2, 4.6, title="Training, epoch by epoch", sharex=True)
+    fig, axes = panels(3, 2, 6.6, title="Training, epoch by epoch", sharex=True)
     for ax, (quantity, name) in zip(axes.flat, QUANTITIES.items(), strict=True):
         for k, (run, records) in enumerate(runs.items()):
             _curves(ax, records, quantity, run, PALETTE[k % len(PALETTE)])
         ax.set_ylabel(name)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    for ax in axes[1]:
+    for ax in axes[-1]:
         ax.set_xlabel("epoch")
+    if not axes[-1, -1].lines:
+        axes[-1, -1].remove()
+        axes[-2, -1].set_xlabel("epoch")
+        axes[-2, -1].tick_params(labelbottom=True)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=4)
     return fig

@@ -16,9 +16,12 @@ variance depends on the size of the image:
 
 The slope of the leaky ReLU is 0.2, as the source's text says; the layer that it calls has 0.3
 (`--encoder.slope 0.3 --decoder.slope 0.3`). Batch normalisation has PyTorch's momentum 0.1 and eps
-1e-5; the source's library has 0.01 in the same convention, and 1e-3. The source does not state its
-epochs: 10 in both, so that they compare. It trains on all training images and keeps the last
-weights. Ours holds out validation images, and lets the learning rate rise and fall once.
+1e-5; the source's library has 0.01 in the same convention, and 1e-3. Where its convolutions of
+stride 2 pad an even image by a row and a column after it, ours pad before it.
+
+The source does not state its epochs: 10 in both, so that they compare. It trains on all training
+images and keeps the last weights. Ours holds out validation images, and lets the learning rate rise
+and fall once.
 
 Images (1, 28, 28), features (3136,), latent vectors (2,).
 """

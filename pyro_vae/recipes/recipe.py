@@ -1,5 +1,6 @@
 """What a recipe is: a system's data, networks, distributions and training, as declarations."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,6 +46,8 @@ class Recipe:
         beta: the weight of the rate.
         annealing: makes the rule which part of beta counts when.
         epochs: how often every training image is seen.
+        least_steps: a training has at least so many steps: images that make fewer in `epochs` are
+            seen more often.
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
         epsilon: Adam's, for gradients in nats per image.
@@ -78,6 +81,7 @@ class Recipe:
     beta: float = 1.0
     annealing: Callable[[], Annealing] = Constant
     epochs: int = 10
+    least_steps: int = 2000
     batch_size: int = 64
     learning_rate: float = 1e-3
     epsilon: float = 1e-8
@@ -94,12 +98,25 @@ class Recipe:
         return replace(self, **settings)
 
     def as_published(self) -> "Recipe":
-        """The same system with its source's settings; no source validates at the same draws."""
-        return self.with_settings(new_draws=True, **self.published)
+        """The same system with its source's settings.
+
+        No source validates at the same draws, or counts steps.
+        """
+        return self.with_settings(new_draws=True, least_steps=0, **self.published)
 
     def as_autoencoder(self) -> "Recipe":
-        """The plain autoencoder of the same shape: a Delta posterior under a flat prior."""
-        return self.with_settings(prior=priors.Flat, posterior=posteriors.Delta, beta=1.0)
+        """The plain autoencoder of the same shape: a Delta posterior under a flat prior.
+
+        It has no rate, and so no loss on the source's scale.
+        """
+        return self.with_settings(
+            prior=priors.Flat, posterior=posteriors.Delta, beta=1.0, published_loss=None
+        )
+
+    def epochs_for(self, images: int) -> int:
+        """How often each of so many training images is seen."""
+        steps = math.ceil(images / self.batch_size)
+        return max(self.epochs, math.ceil(self.least_steps / steps))
 
     def build(self, image_shape: ImageShape) -> VAE:
         """An untrained model for images of this shape."""
