@@ -144,6 +144,15 @@ def test_a_chosen_size_may_be_oblong():
     assert load_twice("x/a.png", size=(16, 12)).shape == (3, 16, 12)
 
 
+def test_arrays_that_are_enlarged_are_warned_of():
+    np.save("small.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    with pytest.warns(UserWarning, match="small.npy: images of 8×8 are enlarged to 16×16"):
+        assert data.load("small.npy", size=16).image_shape == (3, 16, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert data.load("small.npy", size=4).image_shape == (3, 4, 4)
+
+
 def test_a_file_and_an_array_are_resized_alike():
     noise("x/a.png")
     from_file = load_twice("x/a.png", size=20)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError
+from pyro_vae.data.messages import DataError, warn
 from pyro_vae.data.settings import Settings
 from pyro_vae.data.streams import changed
 
@@ -27,7 +27,16 @@ def centre_crop(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int,
 
 
 def fit(dataset: Dataset, settings: Settings) -> Dataset:
-    """The data set in the chosen size and channels; itself where it has them already."""
+    """The data set in the chosen size and channels; itself where it has them already.
+
+    Warns where images are enlarged.
+    """
+    have, wanted = dataset.image_shape[1:], settings.height_width
+    if wanted and (have[0] < wanted[0] or have[1] < wanted[1]):
+        warn(
+            f"{dataset.train.source}: images of {have[0]}×{have[1]} are enlarged to "
+            f"{wanted[0]}×{wanted[1]}; choose another with size="
+        )
     return dataset.map(lambda part: _fit_part(part, settings))
 
 
