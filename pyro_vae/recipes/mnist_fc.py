@@ -56,6 +56,7 @@ mnist_fc = Recipe(
     learning_rate=3e-3,
     schedule=OneCycle,
     published={
+        "expected": "20.4 on the source's scale, ELBO -740.9 (seeds 0 to 2)",
         "objective": analytic_elbo,
         "epochs": 100,
         "learning_rate": 1e-3,

@@ -62,6 +62,7 @@ mnist_mlp = Recipe(
     learning_rate=3e-3,
     schedule=OneCycle,
     published={
+        "expected": "squared error + penalty 38.7, ELBO -486.7 (seeds 0 to 2)",
         "summary": "MNIST, MLP, D = 2, Normal with variance 1/2, prior N(0, I/2) (van de Kleut)",
         "prior": partial(priors.Normal, scale=math.sqrt(0.5)),
         "objective": analytic_elbo,

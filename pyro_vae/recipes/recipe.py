@@ -102,7 +102,8 @@ class Recipe:
 
         No source validates at the same draws, or counts steps.
         """
-        return self.with_settings(new_draws=True, least_steps=0, **self.published)
+        common = {"new_draws": True, "least_steps": 0, "expected": ""}
+        return self.with_settings(**common | self.published)
 
     def as_autoencoder(self) -> "Recipe":
         """The plain autoencoder of the same shape: a Delta posterior under a flat prior.
