@@ -78,11 +78,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "annealing": Option(
             Callable[[], Annealing], "which part of beta counts when", base=Annealing
         ),
-        "epochs": Option(
-            PositiveInt | None,
-            "how often every training image is seen (default: the recipe's, but of few images so "
-            "often that there are some 2,000 steps)",
-        ),
+        "epochs": Option(PositiveInt | None, "how often every training image is seen"),
         "batch_size": Option(PositiveInt, "images per step"),
         "learning_rate": Option(PositiveFloat, "Adam's, at its highest", ("--lr",)),
         "epsilon": Option(PositiveFloat, "Adam's, for gradients in nats per image"),
@@ -115,6 +111,10 @@ class Configuration:
     settings: Namespace
     text: str
     changed: tuple[str, ...]
+
+    def text_with(self, **settings: Any) -> str:
+        """The text with settings that only the images decide."""
+        return yaml.safe_dump(yaml.safe_load(self.text) | settings, sort_keys=False)
 
     def dataset(self) -> Dataset:
         """The run's images, sized, padded and binarised as its recipe says.
@@ -154,10 +154,13 @@ def parse(arguments: Sequence[str], description: str = "") -> Configuration:
     settings = reader.parse_args(list(arguments))
     made = reader.instantiate(settings)
     defaults = reader.get_defaults()
+    defaults["epochs"] = recipe.epochs if settings.epochs else None
     changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
-    chosen = {name: made[name] for name in SETTINGS if name != "epochs"}
-    if made.epochs is not None:
-        chosen |= {"epochs": made.epochs, "least_steps": 0}
+    chosen = {name: made[name] for name in SETTINGS} | {
+        "epochs": int(settings.epochs or recipe.epochs)
+    }
+    if settings.epochs or settings.limit:
+        chosen |= {"least_steps": 0}
     recipe = recipe.with_settings(**chosen)
     if changed:
         recipe = recipe.with_settings(summary=f"{recipe.summary}; changed: {', '.join(changed)}")
@@ -246,9 +249,16 @@ def parser(recipe: Recipe, description: str = "") -> Parser:
                 # How often few images are seen depends on their number.
                 default=None if name == "epochs" else as_setting(getattr(recipe, name)),
                 metavar="NAME" if option.base else None,
-                help=option.help,
+                help=option.help + (_default_epochs(recipe) if name == "epochs" else ""),
             )
     return result
+
+
+def _default_epochs(recipe: Recipe) -> str:
+    few = (
+        f"; few images: until there are {recipe.least_steps:,} steps" if recipe.least_steps else ""
+    )
+    return f" (default: {recipe.epochs}{few})"
 
 
 def choose_recipe(arguments: Sequence[str]) -> Recipe:

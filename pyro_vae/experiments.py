@@ -20,6 +20,7 @@ from pyro_vae.recipes import Recipe
 from pyro_vae.runs import Run, write_json, write_text
 from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, fit
+from pyro_vae.training_steps import read_steps
 from pyro_vae.vae import VAE
 
 
@@ -140,7 +141,7 @@ class Experiment:
         progress: bool = True,
     ) -> None:
         """Train a model as the recipe says; the run folder is complete after every epoch."""
-        write_text(self.run.configuration, self.configuration.text)
+        write_text(self.run.configuration, self.configuration.text_with(epochs=self.epochs))
         self.run.evaluation.unlink(missing_ok=True)  # It is of other weights, from now on.
         train, validation = self.parts
         fit(
@@ -192,10 +193,9 @@ class Experiment:
         return json.loads(self.run.history.read_text())
 
     def steps(self) -> np.ndarray:
-        """Loss, ELBO, distortion and rate at every step of the finished epochs, (steps, 4)."""
+        """Loss, ELBO, distortion and rate at every step, (steps, 4); none if some are missing."""
         files = [self.run.steps(int(record["epoch"])) for record in self.history()]
-        kept = [np.loadtxt(f, delimiter=",", skiprows=1, ndmin=2) for f in files if f.exists()]
-        return np.concatenate([np.empty((0, 5)), *kept])[:, 1:]
+        return read_steps(files)
 
     def keep_codes(self, epoch: int, codes: Tensor) -> None:
         """Keep the codes (N, D) of the first N test images after an epoch."""

@@ -113,8 +113,11 @@ def fit(
         start_from(vae, images)
         state.save()
 
-    def step(x: Tensor, done: float) -> Bound:
-        """One step of Adam on images x, when the part `done` of all steps is made."""
+    steps = math.ceil(len(images) / batch_size)
+
+    def step(x: Tensor, made: int) -> Bound:
+        """One step of Adam on images x, when so many of the epoch's are made."""
+        done = (state.epoch + made / steps) / epochs
         schedule.before_step(done)
         bound = objective(vae, x, beta * annealing(done), done)
         optimizer.zero_grad()
@@ -124,17 +127,19 @@ def fit(
 
     while state.epoch < epochs and not state.finished:
         start = time.perf_counter()
-        steps = math.ceil(len(images) / batch_size)
         bar = Bar(state.epoch, epochs, steps, published_loss, progress)
-        record = {"epoch": state.epoch + 1} | train_epoch(vae, images, step, batch_size, bar)
+        trained = train_epoch(vae, images, step, batch_size, bar)
+        record = {"epoch": state.epoch + 1} | trained.record("train", published_loss)
         record |= {"learning_rate": optimizer.param_groups[0]["lr"]}
         record |= {"train_seconds": time.perf_counter() - start}
         if validation is not None:
             seed = state.epoch + 1 if new_draws else 0
-            record |= validate(vae, validation, objective, beta, batch_size, seed, bar)
+            validated = validate(vae, validation, objective, beta, batch_size, seed)
+            record |= validated.record("validation", published_loss)
+            bar.announce(record, "validation")
         bar.close()
         record["seconds"] = time.perf_counter() - start
-        state.add(record, bar.totals.steps)
+        state.add(record, trained.bounds)
         for callback in callbacks:
             callback(vae, record)
         state.save()
@@ -143,15 +148,16 @@ def fit(
 
 
 def train_epoch(
-    vae: VAE, images: ImageData, step: Callable[[Tensor, float], Bound], batch_size: int, bar: Bar
-) -> Record:
-    """Every image once, in random order; the epoch's mean loss, distortion and rate."""
+    vae: VAE, images: ImageData, step: Callable[[Tensor, int], Bound], batch_size: int, bar: Bar
+) -> Totals:
+    """Every image once, in random order; what the steps gave."""
+    totals = Totals()
     vae.train()
-    for x in batches(images, batch_size):
+    for made, x in enumerate(batches(images, batch_size)):
         with explained(bar):
-            bound = step(x, bar.done)
-        bar.show(bound, len(x))
-    return bar.record("train")
+            totals.add(step(x, made), len(x))
+        bar.show(totals)
+    return totals
 
 
 @torch.no_grad()
@@ -162,16 +168,13 @@ def validate(
     beta: float,
     batch_size: int,
     seed: int,
-    bar: Bar,
-) -> Record:
-    """The mean objective on images that are not trained on, at draws that follow a seed."""
+) -> Totals:
+    """The objective on images that are not trained on, at draws that follow a seed."""
     totals = Totals()
     with evaluating(vae), seeded(seed, images.images.device):
         for x in images.batches(batch_size):
             totals.add(objective(vae, x, beta), len(x))
-    record = totals.record("validation", bar.published_loss)
-    bar.announce(record)
-    return record
+    return totals
 
 
 def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:

@@ -21,19 +21,19 @@ class Totals:
 
     Attributes:
         images: how many were taken in.
-        steps: loss, distortion and rate of each batch, (3,) each.
+        bounds: loss, distortion and rate of each batch, (3,) each.
     """
 
     def __init__(self) -> None:
         self.images = 0
         self.sums: Tensor | float = 0.0
-        self.steps: list[Tensor] = []
+        self.bounds: list[Tensor] = []
 
     def add(self, bound: Bound, images: int) -> None:
         """Take in a batch; nothing is moved off the device."""
         self.images += images
-        self.steps.append(torch.stack([term.detach() for term in bound]))
-        self.sums = self.sums + images * self.steps[-1]
+        self.bounds.append(torch.stack([term.detach() for term in bound]))
+        self.sums = self.sums + images * self.bounds[-1]
 
     def record(
         self, name: str, published_loss: Callable[[float, float], float] | None = None
@@ -47,7 +47,7 @@ class Totals:
 
 
 class Bar:
-    """The progress bar of one epoch, and its running means."""
+    """The progress bar of one epoch."""
 
     def __init__(
         self,
@@ -57,48 +57,39 @@ class Bar:
         published_loss: Callable[[float, float], float] | None,
         visible: bool,
     ) -> None:
-        self.epoch, self.epochs, self.steps = epoch, epochs, steps
-        self.published_loss = published_loss
-        self.totals = Totals()
+        self.steps, self.published_loss = steps, published_loss
         self.name = f"epoch {epoch + 1}/{epochs}"
         self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
         # Reading a number off a GPU waits for it, so not at every step.
         self.every = max(1, steps // 50)
 
-    @property
-    def done(self) -> float:
-        """The part of all steps of the training that is made, in [0, 1]."""
-        return (self.epoch + len(self.totals.steps) / self.steps) / self.epochs
+    def show(self, totals: Totals) -> None:
+        """Count a step, and now and then show the means so far.
 
-    def show(self, bound: Bound, images: int) -> None:
-        """Count a step, and now and then show the means."""
-        self.totals.add(bound, images)
+        Raises:
+            TrainingError: they are no longer numbers.
+        """
         self.bar.update()
-        made = len(self.totals.steps)
+        made = len(totals.bounds)
         if made % self.every == 0 or made == self.steps:
-            record = self.record("train")
+            record = totals.record("train", self.published_loss)
             if not math.isfinite(record["train_loss"]):
                 self.close()
                 raise TrainingError(f"{DIVERGED} ({self.name})")
-            self.announce(record)
+            self.announce(record, "train")
 
-    def announce(self, record: Record) -> None:
-        """Show a record: -ELBO, distortion and rate, and the loss on the source's scale."""
-        prefix = next(iter(record)).removesuffix("loss")
+    def announce(self, record: Record, part: str) -> None:
+        """Show a part's -ELBO, distortion and rate, and its loss on the source's scale."""
         shown = {
-            "-ELBO": -record[f"{prefix}elbo"],
-            "distortion": record[f"{prefix}distortion"],
-            "rate": record[f"{prefix}rate"],
+            "-ELBO": -record[f"{part}_elbo"],
+            "distortion": record[f"{part}_distortion"],
+            "rate": record[f"{part}_rate"],
         }
         text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
-        text = f"{prefix[:5].rstrip('_')}: {text} nats/image"
+        text = f"{part[:5]}: {text} nats/image"
         if self.published_loss:
-            text += f"; as published {record[f'{prefix}published_loss']:.2f}"
+            text += f"; as published {record[f'{part}_published_loss']:.2f}"
         self.bar.set_postfix_str(text)
-
-    def record(self, name: str) -> Record:
-        """The means over the epoch so far."""
-        return self.totals.record(name, self.published_loss)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

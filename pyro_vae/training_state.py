@@ -3,17 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pyro_vae import checkpoints
 from pyro_vae.modes import random_state, set_random_state
-from pyro_vae.runs import Run, write_json, write_text
+from pyro_vae.runs import Run, write_json
 from pyro_vae.schedules import Schedule
+from pyro_vae.training_steps import write_steps
 from pyro_vae.vae import VAE
 
 Record = dict[str, float]
@@ -43,17 +42,17 @@ class State:
         """How many epochs are finished."""
         return len(self.history)
 
-    def add(self, record: Record, steps: Sequence[Tensor]) -> None:
+    def add(self, record: Record, bounds: Sequence[Tensor]) -> None:
         """Take in a finished epoch: the schedule, the history, the weights to keep so far.
 
         Args:
             record: the epoch's means.
-            steps: loss, distortion and rate of each of its steps, (3,) each.
+            bounds: loss, distortion and rate of each of its steps, (3,) each.
         """
         loss = record.get("validation_loss", record["train_loss"])
         self.history.append(record)
         if self.run:
-            write_steps(self.run.steps(self.epoch), steps)
+            write_steps(self.run.steps(self.epoch), bounds)
         self.finished = not self.schedule.after_epoch(loss)
         if self.keep == "last" or loss < self.best_loss:
             self.best_loss = loss
@@ -100,11 +99,3 @@ class State:
         if self.kept_weights is not None:
             self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
-
-
-def write_steps(path: Path, steps: Sequence[Tensor]) -> None:
-    """Write an epoch's steps as CSV: loss, ELBO, distortion and rate, in nats per image."""
-    lines = ["step,loss,elbo,distortion,rate"]
-    for step, (loss, distortion, rate) in enumerate(torch.stack(list(steps)).tolist(), start=1):
-        lines.append(f"{step},{loss:.7g},{-distortion - rate:.7g},{distortion:.7g},{rate:.7g}")
-    write_text(path, "\n".join(lines) + "\n")

@@ -125,6 +125,8 @@ def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
         )
     if settings.steps == 1:
         raise ConfigurationError("--steps counts both ends: 2 or more.")
+    if settings.tiles and not 2 <= settings.tiles <= 50:
+        raise ConfigurationError(f"--tiles takes 2 to 50, not {settings.tiles}.")
     if settings.range and not settings.range[0] < settings.range[1]:
         raise ConfigurationError("--range takes a low end and a higher one.")
 

@@ -15,7 +15,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from itertools import product
@@ -140,22 +140,21 @@ def train_all(
     plan: Sequence[tuple[str, int, str]], jobs: int, settings: Settings, out: Path
 ) -> Iterator[Trained]:
     """Train every (system, seed, trainer) in a process of its own, so many at once, as they end."""
-    executor = ProcessPoolExecutor(
+    waiting, running = list(plan), set()
+    with ProcessPoolExecutor(
         jobs,
         mp_context=get_context("spawn"),
         initializer=prepare,
         initargs=(threads_each(jobs),),
         max_tasks_per_child=1,
-    )
-    try:
-        futures = [
-            executor.submit(TRAINERS[trainer], system, seed, settings, out)
-            for system, seed, trainer in plan
-        ]
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
+    ) as executor:
+        while waiting or running:
+            # What waits in the pool would still be trained after a failure or Ctrl-C.
+            while waiting and len(running) < jobs:
+                system, seed, trainer = waiting.pop(0)
+                running.add(executor.submit(TRAINERS[trainer], system, seed, settings, out))
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ended)
 
 
 def prepare(threads: int) -> None:

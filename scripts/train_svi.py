@@ -77,7 +77,7 @@ def train(experiment: Experiment) -> VAE:
 class Progress:
     """How the same test images are reconstructed and where their codes lie, and new images.
 
-    After every epoch; of more than 100 after every second, third, ..., and the last.
+    After every epoch; of more than 100 after every second, third, ...
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -86,7 +86,7 @@ class Progress:
 
     def __call__(self, vae: VAE, record: Record) -> None:
         epoch, test = int(record["epoch"]), self.experiment.dataset.test
-        if epoch % self.every and epoch < self.experiment.epochs:
+        if epoch % self.every:
             return
         figure = reconstructions.side_by_side(
             vae, test.select(FOLLOWED), title=f"After epoch {epoch}"

@@ -473,6 +473,7 @@ def test_spacing_is_the_usual_distance_of_neighbours():
     line = torch.arange(50.0)[:, None] * torch.tensor([3.0, 4.0])
     assert samples.spacing(line) == pytest.approx(5.0)
     assert samples.spacing(torch.cat([line, line])) == 0.0  # Every code has a twin.
+    assert samples.spacing(1000 + line / 1000) == pytest.approx(0.005, rel=0.1)
 
 
 def test_empty_regions_show_what_decodes_there():
@@ -655,6 +656,13 @@ def test_training_curves_of_several_runs_are_named():
     assert names == ["a train", "a validation", "b train"]
     with pytest.raises(ValueError, match="no epoch"):
         training_curves.training_curves([])
+
+
+def test_a_curve_goes_on_where_records_lack_a_number():
+    records = [record(1, 2.0, train_published_loss=5.0), record(2, 1.0)]
+    fig = training_curves.training_curves(records)
+    assert np.isnan(fig.axes[5].lines[0].get_ydata()).tolist() == [False, True]
+    assert len(training_curves.training_curves(records[1:]).axes) == 5
 
 
 def test_training_steps_show_every_step_and_running_means():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pyro_vae import checkpoints, networks, recipes
+from pyro_vae import annealing, checkpoints, networks, recipes
 from pyro_vae.configuration import parse, read
 from pyro_vae.networks import values_in
 from pyro_vae.recipes import RECIPES, Recipe
@@ -51,6 +51,7 @@ def test_published_settings_are_the_sources(name):
     recipe = RECIPES[name].as_published()
     found = (recipe.data, recipe.latent_size, recipe.batch_size, recipe.learning_rate)
     assert (*found, recipe.epochs, recipe.objective().analytic_kl) == PUBLISHED[name]
+    assert recipe.annealing is annealing.Constant and recipe.new_draws and not recipe.least_steps
     assert recipe.validation == 0 and recipe.published_loss is not None
     assert RECIPES[name].validation > 0 and not RECIPES[name].objective().analytic_kl
 

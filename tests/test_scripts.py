@@ -223,6 +223,13 @@ def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+def test_a_benchmark_that_fails_says_why_and_starts_nothing_more(tmp_path):
+    settings = ("--data", "nothing-there", "--device", "cpu", "--jobs", 2, "--seeds", 3)
+    refused = run(tmp_path, "benchmark.py", "mnist_mlp", "mnist_fc", *settings)
+    assert refused.returncode == 1 and "nothing-there" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
     settings = ("--data", "digits", "--epochs", 3000, "--batch-size", 20, "--device", "cpu")
     training = subprocess.Popen(

@@ -52,8 +52,8 @@ class Choices:
         pair: the test images to interpolate between, from 0.
         steps: images of an interpolation, the ends included.
         plane: the two dimensions of grids, from 0.
-        range: of both coordinates of the even grid, low and high; a plain autoencoder's covers
-            its own codes all the same.
+        range: of both coordinates of the even grid, low and high; that of a plain autoencoder
+            beside the model covers its own codes all the same.
         tiles: images along each coordinate of grids.
     """
 
@@ -159,7 +159,7 @@ class Subject:
 
     @cached_property
     def of_autoencoder(self) -> "Subject":
-        """The plain autoencoder, looked at likewise."""
+        """The plain autoencoder, looked at likewise, but over the range of its own codes."""
         return replace(
             self,
             vae=self.autoencoder,
@@ -167,6 +167,7 @@ class Subject:
             training_steps=(),
             autoencoder=None,
             stages=self.autoencoder_stages,
+            choices=replace(self.choices, range=None),
         )
 
     @property
@@ -188,8 +189,8 @@ class Subject:
         return self.dataset.train.select(order[:5000])
 
     def range_of(self, dimension: int) -> manifolds.Range:
-        """What a grid covers: as chosen, else the prior's range; without a prior, the codes'."""
-        if self.choices.range and has_prior(self.vae):
+        """What a grid covers: as chosen, else the prior's range, or else that of the codes."""
+        if self.choices.range:
             return self.choices.range
         if has_prior(self.vae):
             return manifolds.prior_range(self.vae, dimension, seed=self.seed)

@@ -118,11 +118,11 @@ def quantile_points(
         ValueError: the prior cannot be sampled.
     """
     levels = (torch.arange(steps) + 0.5) / steps
-    draws = draw_prior(vae, max(20_000, 100 * steps**2), seed=seed)
     if (table := _icdf(vae, levels)) is not None:
         middle = _icdf(vae, torch.tensor([0.5]))[0]
         values = [table[:, d] for d in (dimensions[:1] if size == 1 else dimensions)]
         return grid_points(values, middle, dimensions)
+    draws = draw_prior(vae, max(20_000, 100 * steps**2), seed=seed)
     if size == 1:
         return draws.quantile(levels, 0)
     return _equal_mass_points(draws, levels, dimensions)

@@ -258,7 +258,10 @@ def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
 def spacing(codes: Tensor, *, seed: int = 0) -> float:
     """How far a code's nearest neighbour among codes (N, D), N > 1, is: in the median of 2,000."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:2000]
-    return torch.cdist(codes[order], codes).topk(2, largest=False).values[:, 1].median().item()
+    # By products of matrices it would round, and of near codes to 0.
+    exact = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(codes[order], codes, compute_mode=exact)
+    return distances.topk(2, largest=False).values[:, 1].median().item()
 
 
 def _with_codes(codes: Tensor, z: Tensor, seed: int) -> Projection:

@@ -1,5 +1,6 @@
 """How training went, from the records that `fit` returns."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -101,7 +102,7 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, run: str, colour
         key = f"{part}_{quantity}"
         if key not in records[0]:
             continue
-        values = [record[key] for record in records]
+        values = [record.get(key, math.nan) for record in records]
         label = f"{run} {part}".strip()
         ax.plot(epochs, values, line, color=colour, label=label, marker=".", markersize=3)
         if part == "validation" or "validation_loss" not in records[0]:

@@ -19,6 +19,9 @@ from pyro_vae.schedules import OneCycle, Schedule
 from pyro_vae.training import Keep
 from pyro_vae.vae import VAE
 
+#: How often a handful of images is seen, whatever `least_steps`: an epoch has costs of its own.
+MOST_EPOCHS = 200
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -47,7 +50,7 @@ class Recipe:
         annealing: makes the rule which part of beta counts when.
         epochs: how often every training image is seen.
         least_steps: a training has at least so many steps: images that make fewer in `epochs` are
-            seen more often.
+            seen more often, up to `MOST_EPOCHS` times.
         batch_size: images per step.
         learning_rate: Adam's, at its highest.
         epsilon: Adam's, for gradients in nats per image.
@@ -117,7 +120,7 @@ class Recipe:
     def epochs_for(self, images: int) -> int:
         """How often each of so many training images is seen."""
         steps = math.ceil(images / self.batch_size)
-        return max(self.epochs, math.ceil(self.least_steps / steps))
+        return max(self.epochs, min(math.ceil(self.least_steps / steps), MOST_EPOCHS))
 
     def build(self, image_shape: ImageShape) -> VAE:
         """An untrained model for images of this shape."""
