@@ -227,7 +227,8 @@ def main(arguments: Sequence[str]) -> None:
         write_json(kept, {"settings": conditions, "trainings": trainings})
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     machine = f"{platform.machine()}, torch {torch.__version__}"
-    each = f"{jobs} at once, {threads_each(jobs)} threads each"
+    threads = threads_each(jobs)
+    each = f"{jobs} at once, {threads} thread{'s' * (threads > 1)} each"
     text = f"{datetime.now(UTC):%Y-%m-%d}, {device}, {machine}; {each}\n\n{table(found)}\n"
     write_text(out / "table.md", text)
     print(f"\n{text}\nAll numbers are in {out}.")
