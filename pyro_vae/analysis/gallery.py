@@ -112,8 +112,8 @@ class Subject:
             seed: of all randomness.
             choices: what a person wants shown.
         """
-        device, folder = choose_device(device), experiment.run.autoencoder
-        plain = Experiment.open(folder.folder) if folder.exists() else None
+        device, run = choose_device(device), experiment.run.autoencoder
+        plain = Experiment.open(run.folder) if run.exists() else None
         return cls(
             experiment.load().to(device),
             replace(experiment.dataset, train=experiment.parts[0]),

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, panels, styled
+from pyro_vae.training_steps import COLUMNS
 
 Record = Mapping[str, float]
 
@@ -61,7 +62,7 @@ def training_steps(steps: np.ndarray) -> Figure:
     The axes leave out the first hundredth of the steps, where all is still far off.
 
     Args:
-        steps: loss, ELBO, distortion and rate of each, (steps, 4), in nats per image.
+        steps: as `training_steps.COLUMNS` of each, (steps, 4), in nats per image.
 
     Raises:
         ValueError: there is no step.
@@ -73,7 +74,7 @@ def training_steps(steps: np.ndarray) -> Figure:
     fig, axes = panels(
         3, 1, 6, title=f"Training, step by step, and the mean of {window}", sharex=True
     )
-    for ax, name, values in zip(axes[:, 0], list(QUANTITIES)[:3], steps.T[1:], strict=True):
+    for ax, name, values in zip(axes[:, 0], COLUMNS[1:], steps.T[1:], strict=True):
         ax.plot(number, values, color=MODEL, linewidth=0.4, alpha=0.5)
         means = np.convolve(values, np.full(window, 1 / window), "valid")
         ax.plot(number[window - 1 :], means, color=PRIOR, linewidth=1)
