@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from peers import plain_pytorch
 from tqdm import tqdm
 
@@ -202,6 +202,7 @@ def parser() -> Parser:
     result.add_argument("systems", nargs="+", choices=list(RECIPES), help="recipes by name")
     result.add_argument("--data", type=str | None, help="(default: each system's own)")
     result.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each")
+    result.add_argument("--first-seed", type=NonNegativeInt, default=0, help="the others follow")
     result.add_argument("--jobs", type=PositiveInt, default=1, help="trainings at once")
     result.add_argument("--epochs", type=PositiveInt | None, help="(default: the source's)")
     result.add_argument("--limit", type=PositiveInt | None, help="train on the first LIMIT images")
@@ -216,11 +217,12 @@ def main(arguments: Sequence[str]) -> None:
     """Train systems as published, ours and the plain loop by turns, and compare."""
     chosen = parser().parse_args(list(arguments))
     settings = Settings(*(chosen[field.name] for field in fields(Settings)))
-    systems, seeds, jobs, out = chosen.systems, chosen.seeds, chosen.jobs, Path(chosen.out)
+    systems, jobs, out = chosen.systems, chosen.jobs, Path(chosen.out)
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     kept, conditions = out / "trainings.json", {**asdict(settings), "jobs": jobs}
     found = earlier(kept, conditions)
     done = {(each.system, each.seed, each.trainer) for each in found}
-    plan = [each for each in product(systems, range(seeds), TRAINERS) if each not in done]
+    plan = [each for each in product(systems, seeds, TRAINERS) if each not in done]
     for trained in tqdm(train_all(plan, jobs, settings, out), "trainings", len(plan)):
         found = sorted([*found, trained], key=place)
         trainings = [asdict(each) for each in found]
