@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.data import ImageData
+from pyro_vae.evaluation import has_elbo
 from pyro_vae.modes import evaluating, seeded
 from pyro_vae.objectives import ELBO, Bound, Objective
 from pyro_vae.priors import Prior
@@ -113,7 +114,7 @@ def fit(
         start_from(vae, images)
         state.save()
 
-    steps = math.ceil(len(images) / batch_size)
+    steps, bounded = math.ceil(len(images) / batch_size), has_elbo(vae)
 
     def step(x: Tensor, made: int) -> Bound:
         """One step of Adam on images x, when so many of the epoch's are made."""
@@ -127,7 +128,7 @@ def fit(
 
     while state.epoch < epochs and not state.finished:
         start = time.perf_counter()
-        bar = Bar(state.epoch, epochs, steps, published_loss, progress)
+        bar = Bar(state.epoch, epochs, steps, bounded, published_loss, progress)
         trained = train_epoch(vae, images, step, batch_size, bar)
         record = {"epoch": state.epoch + 1} | trained.record("train", published_loss)
         record |= {"learning_rate": optimizer.param_groups[0]["lr"]}

@@ -47,17 +47,22 @@ class Totals:
 
 
 class Bar:
-    """The progress bar of one epoch."""
+    """The progress bar of one epoch.
+
+    Attributes:
+        bounded: whether the model has an ELBO; a plain autoencoder has a distortion alone.
+    """
 
     def __init__(
         self,
         epoch: int,
         epochs: int,
         steps: int,
+        bounded: bool,
         published_loss: Callable[[float, float], float] | None,
         visible: bool,
     ) -> None:
-        self.steps, self.published_loss = steps, published_loss
+        self.steps, self.bounded, self.published_loss = steps, bounded, published_loss
         self.name = f"epoch {epoch + 1}/{epochs}"
         self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
         # Reading a number off a GPU waits for it, so not at every step.
@@ -80,11 +85,9 @@ class Bar:
 
     def announce(self, record: Record, part: str) -> None:
         """Show a part's -ELBO, distortion and rate, and its loss on the source's scale."""
-        shown = {
-            "-ELBO": -record[f"{part}_elbo"],
-            "distortion": record[f"{part}_distortion"],
-            "rate": record[f"{part}_rate"],
-        }
+        shown = {"distortion": record[f"{part}_distortion"]}
+        if self.bounded:
+            shown = {"-ELBO": -record[f"{part}_elbo"], **shown, "rate": record[f"{part}_rate"]}
         text = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
         text = f"{part[:5]}: {text} nats/image"
         if self.published_loss:

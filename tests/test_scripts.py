@@ -192,6 +192,20 @@ def test_results_of_many_runs_in_one_table(trained):
     assert "runs is left out: it holds no run" in refused.stderr
 
 
+def test_of_many_epochs_not_every_one_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import train_svi
+
+    options = ["--data", "digits", "--epochs", "250", "--out", str(tmp_path / "run")]
+    experiment = Experiment.start(options)
+    callback, vae = train_svi.Progress(experiment), experiment.build()
+    for epoch in range(1, 8):
+        callback(vae, {"epoch": epoch})
+    drawn = {path.name for path in experiment.run.progress.iterdir()}
+    names = ("epoch_{:03d}.png", "samples_{:03d}.png", "codes_{:03d}.pt")
+    assert drawn == {name.format(epoch) for name in names for epoch in (3, 6)}
+
+
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu", "--jobs", 2)
     done = run(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
@@ -208,10 +222,12 @@ def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
 
 def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     settings = ("mnist_mlp", "--data", "digits", "--epochs", 1, "--device", "cpu", "--out", "table")
+    settings += ("--first-seed", 5)
     assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
     path = tmp_path / "table" / "trainings.json"
     first = json.loads(path.read_text())
     ours, plain = first["trainings"]
+    assert ours["seed"] == plain["seed"] == 5
     path.write_text(json.dumps({**first, "trainings": [plain]}))
     assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
     # The one is kept, to the last digit of its seconds; the other goes on from its run folder.
@@ -222,6 +238,25 @@ def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     refused = run(tmp_path, "benchmark.py", *settings)
     assert refused.returncode == 1 and "cannot be read" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def meet(system: str, seed: int, settings: object, out: Path) -> tuple[int, bool]:
+    """A training that ends when another has begun: whether one had, within a minute."""
+    (out / f"seed_{seed}").touch()
+    end = time.monotonic() + 60
+    while time.monotonic() < end and len(list(out.iterdir())) < 2:
+        time.sleep(0.05)
+    return seed, len(list(out.iterdir())) == 2
+
+
+def test_a_benchmark_of_two_jobs_trains_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import benchmark
+
+    monkeypatch.setitem(benchmark.TRAINERS, "pyro_vae", meet)
+    plan = [("mnist_mlp", seed, "pyro_vae") for seed in (0, 1)]
+    found = benchmark.train_all(plan, 2, benchmark.Settings(*[None] * 6), tmp_path)
+    assert sorted(found) == [(0, True), (1, True)]
 
 
 def test_a_benchmark_that_fails_says_why_and_starts_nothing_more(tmp_path):

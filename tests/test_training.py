@@ -278,3 +278,14 @@ def test_an_autoencoder_has_a_distortion_and_no_elbo(digits):
     assert history[-1]["validation_loss"] < history[0]["validation_loss"]
     found = evaluate(vae, digits.test)
     assert found.elbo is None and found.rate is None and found.distortion > 0
+
+
+def test_the_bar_of_an_autoencoder_shows_no_elbo(digits, capsys):
+    quick(small_vae(), digits, epochs=1, progress=True)
+    shown = capsys.readouterr().err
+    assert "valid: -ELBO" in shown and ", rate" in shown
+    encoder = networks.ConvEncoder((1, 8, 8), channels=(8, 16))
+    plain = small_vae(prior=priors.Flat(2), posterior=posteriors.Delta(encoder, 2))
+    quick(plain, digits, epochs=1, progress=True)
+    shown = capsys.readouterr().err
+    assert "valid: distortion" in shown and "ELBO" not in shown and "rate" not in shown
