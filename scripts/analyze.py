@@ -182,14 +182,17 @@ def side_by_side(name: str, runs: dict[str, Subject], folder: Path) -> list[Path
     """A picture of all runs that it applies to, in one figure or film."""
     picture = PICTURES[name]
     reasons = {label: gallery.missing(picture, s) for label, s in runs.items()}
-    made = {label: picture.make(s) for label, s in runs.items() if not reasons[label]}
+    shown = {label: subject for label, subject in runs.items() if not reasons[label]}
     for label, reason in reasons.items():
         if reason:
             tqdm.write(f"{name} not drawn of {label}, as {reason}")
-    if not made:
+    if not shown:
         return []
     path = folder / picture.file
-    if path.suffix == ".gif":
+    made = {} if picture.together else {label: picture.make(s) for label, s in shown.items()}
+    if picture.together:
+        picture.together(shown).savefig(path)
+    elif path.suffix == ".gif":
         frames = [frame_beside(each) for each in zip(*made.values(), strict=False)]
         save_gif(frames, path)
     else:

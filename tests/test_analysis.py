@@ -10,6 +10,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from conftest import small_vae
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 from torch import nn
 
@@ -249,6 +250,17 @@ def test_very_many_classes_get_a_colour_bar():
     fig = latents.scatter(embed(VAE2, images), images)
     assert fig.legends == [] and len(fig.axes) == 2
     assert np.array_equal(fig.axes[0].collections[0].get_array(), images.labels)
+
+
+def test_digits_get_a_colour_bar_in_their_colours():
+    images = make_images(classes=10, names=tuple("0123456789"))
+    fig = latents.scatter(embed(VAE2, images), images)
+    assert fig.legends == [] and len(fig.axes) == 2
+    ax, bar = fig.axes
+    assert [text.get_text() for text in bar.get_yticklabels()] == list("0123456789")
+    mesh = next(part for part in bar.collections if isinstance(part, QuadMesh))
+    colours = mesh.to_rgba(mesh.get_array()).reshape(10, 4)
+    assert np.allclose(ax.collections[0].get_facecolors()[:, :3], colours[images.labels, :3])
 
 
 def test_scatter_by_attribute():
@@ -639,7 +651,7 @@ def record(epoch, loss, **more):
 def test_training_curves_show_every_quantity_and_the_best_epoch():
     fig = training_curves.training_curves([record(1, 9.0), record(2, 4.0), record(3, 6.0)])
     labels = [ax.get_ylabel() for ax in fig.axes]
-    assert labels[:2] == ["ELBO (nats per image)", "distortion (nats per image)"]
+    assert labels[:2] == ["ELBO\n(nats per image)", "distortion\n(nats per image)"]
     line, best = fig.axes[1].lines
     assert line.get_ydata().tolist() == [10.0, 5.0, 7.0]
     assert best.get_xdata().tolist() == [2]
@@ -653,7 +665,16 @@ def test_training_curves_of_several_runs_are_named():
     }
     fig = training_curves.training_curves(runs)
     names = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert names == ["a train", "a validation", "b train"]
+    assert names == ["a", "b", "train", "validation"]
+    lines = fig.axes[0].lines
+    assert (
+        lines[0].get_color() == lines[1].get_color() == fig.legends[0].legend_handles[0].get_color()
+    )
+    assert (
+        lines[-1].get_color()
+        == fig.legends[0].legend_handles[1].get_color()
+        != lines[0].get_color()
+    )
     with pytest.raises(ValueError, match="no epoch"):
         training_curves.training_curves([])
 

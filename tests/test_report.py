@@ -337,14 +337,18 @@ def test_ranges_and_dimensions_are_options(analyze, runs):
 
 def test_several_runs_are_compared(analyze, runs, tmp_path, capsys):
     out = tmp_path / "compared"
-    analyze(*runs, "--only", "reconstruct_after_train", "interpolation_film", "--out", out)
+    names = ("reconstruct_after_train", "interpolation_film", "training_curves")
+    analyze(*runs, "--only", *names, "--out", out)
     said = capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {
         "reconstruct_after_train.png",
         "interpolation_film.gif",
+        "training_curves.png",
         "rate_distortion.png",
         "table.txt",
     }
+    with Image.open(out / "training_curves.png") as picture:
+        assert picture.width == 1050  # The curves of both share their axes.
     with Image.open(out / "reconstruct_after_train.png") as picture:
         assert picture.width == 2 * 1050
     head, *lines = (out / "table.txt").read_text().rstrip().split("\n")

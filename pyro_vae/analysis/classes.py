@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from pyro_vae.analysis.style import MODEL, MOST_CLASSES, SEQUENTIAL, WIDTH, class_look
+from pyro_vae.analysis.style import MODEL, MOST_CLASSES, SEQUENTIAL, across, class_look
 from pyro_vae.data import ImageData
 
 
@@ -75,23 +77,32 @@ def scatter_groups(
 
 
 def add_legend(axes: Sequence[Axes], groups: Grouping | None, below: bool = False) -> None:
-    """Name the groups beside or below the axes: by a legend, or by a colour bar if very many."""
-    fig = axes[-1].get_figure(root=True)
-    if groups and _many(groups):
-        place = "bottom" if below else "right"
-        bar = fig.colorbar(axes[-1].collections[0], ax=list(axes), location=place)
-        shown = np.linspace(0, len(groups.names) - 1, 6).astype(int)
-        bar.set_ticks(shown, labels=[groups.names[k] for k in shown])
-        bar.set_label(groups.title)
-    elif groups:
+    """Name the groups beside or below the axes: digits and very many by a colour bar."""
+    if not groups:
+        return
+    if _digits(groups):
+        _add_bar(axes, groups, _steps(groups), np.arange(len(groups.names)), below)
+    elif _many(groups):
+        ticks = np.linspace(0, len(groups.names) - 1, 6).astype(int)
+        _add_bar(axes, groups, axes[-1].collections[0], ticks, below)
+    else:
         present = np.unique(groups.values).tolist()
-        place = "outside lower center" if below else "outside right center"
-        fig.legend(
+        axes[-1].get_figure(root=True).legend(
             handles=[_handle(k, groups.names[k]) for k in present],
             title=None if below else groups.title,
-            loc=place,
-            ncols=_columns(groups.names) if below else 1 + len(present) // 26,
+            loc="outside lower center" if below else "outside right center",
+            ncols=across(groups.names) if below else 1 + len(present) // 26,
         )
+
+
+def _add_bar(
+    axes: Sequence[Axes], groups: Grouping, colours: ScalarMappable, ticks: np.ndarray, below: bool
+) -> None:
+    place = "bottom" if below else "right"
+    bar = axes[-1].get_figure(root=True).colorbar(colours, ax=list(axes), location=place)
+    bar.set_ticks(ticks, labels=[groups.names[k] for k in ticks])
+    bar.minorticks_off()
+    bar.set_label(groups.title)
 
 
 def _handle(k: int, name: str) -> Line2D:
@@ -99,9 +110,15 @@ def _handle(k: int, name: str) -> Line2D:
     return Line2D([], [], linestyle="", marker=marker, color=colour, label=name)
 
 
-def _columns(names: Sequence[str]) -> int:
-    """How many names fit side by side across a figure."""
-    return min(len(names), max(1, int(WIDTH * 14 / (max(map(len, names)) + 6))))
+def _digits(groups: Grouping) -> bool:
+    return groups.names == tuple("0123456789")
+
+
+def _steps(groups: Grouping) -> ScalarMappable:
+    """A colour of its own for each group, on a scale."""
+    colours = [class_look(k)[0] for k in range(len(groups.names))]
+    edges = np.arange(len(groups.names) + 1) - 0.5
+    return ScalarMappable(BoundaryNorm(edges, len(colours)), ListedColormap(colours))
 
 
 def _many(groups: Grouping) -> bool:

@@ -235,6 +235,8 @@ class Picture:
         make: draws it.
         needs: keys of `NEEDS`.
         slow: takes more than some ten seconds: made by default for D > 2 alone.
+        together: draws several subjects by name into one figure, where they share their axes;
+            otherwise their pictures stand beside each other.
     """
 
     file: str
@@ -242,6 +244,7 @@ class Picture:
     make: Callable[[Subject], Made]
     needs: tuple[str, ...] = ()
     slow: bool = False
+    together: Callable[[Mapping[str, Subject]], Figure] | None = None
 
 
 NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
@@ -269,13 +272,18 @@ PICTURES: dict[str, Picture] = {}
 
 
 def picture(
-    file: str, caption: str, *needs: str, slow: bool = False, beside_autoencoder: bool = False
+    file: str,
+    caption: str,
+    *needs: str,
+    slow: bool = False,
+    together: Callable[[Mapping[str, Subject]], Figure] | None = None,
+    beside_autoencoder: bool = False,
 ) -> Callable[[Callable[[Subject], Made]], Callable[[Subject], Made]]:
     """Register a picture under its file's stem; if wanted, also one beside the autoencoder's."""
 
     def register(make: Callable[[Subject], Made]) -> Callable[[Subject], Made]:
         stem, _, ending = file.rpartition(".")
-        PICTURES[stem] = Picture(file, caption, make, needs, slow)
+        PICTURES[stem] = Picture(file, caption, make, needs, slow, together)
         if beside_autoencoder:
             stem = f"{stem}_beside_autoencoder"
             both = (*needs, "autoencoder", *["its stages"] * ("stages" in needs))
@@ -438,6 +446,7 @@ def latent_distribution(s: Subject) -> Made:
     "training_curves.png",
     "ELBO, distortion and rate by epoch: has training settled, and does validation follow it?",
     "history",
+    together=lambda runs: training_curves.training_curves({k: s.history for k, s in runs.items()}),
 )
 def curves(s: Subject) -> Made:
     return training_curves.training_curves(s.history)

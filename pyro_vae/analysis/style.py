@@ -80,6 +80,11 @@ def class_look(k: int) -> tuple[str, str]:
     return PALETTE[k % len(PALETTE)], MARKERS[k // len(PALETTE) % len(MARKERS)]
 
 
+def across(names: Sequence[str]) -> int:
+    """How many names of a legend fit side by side in a figure."""
+    return min(len(names), max(1, int(WIDTH * 14 / (max(map(len, names)) + 6))))
+
+
 def latent_name(dimension: int) -> str:
     """z₁ for dimension 0: people count from one."""
     return "z" + str(dimension + 1).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

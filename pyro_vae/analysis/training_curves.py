@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, panels, styled
+from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, across, panels, styled
 from pyro_vae.training_steps import COLUMNS
 
 Record = Mapping[str, float]
@@ -40,9 +41,9 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         raise ValueError("no epoch is recorded: there are no curves to draw")
     fig, axes = panels(3, 2, 6.6, title="Training, epoch by epoch", sharex=True)
     for ax, (quantity, name) in zip(axes.flat, QUANTITIES.items(), strict=True):
-        for k, (run, records) in enumerate(runs.items()):
-            _curves(ax, records, quantity, run, PALETTE[k % len(PALETTE)])
-        ax.set_ylabel(name)
+        for k, records in enumerate(runs.values()):
+            _curves(ax, records, quantity, PALETTE[k % len(PALETTE)])
+        ax.set_ylabel(name.replace(" (", "\n("))
         ax.xaxis.get_major_locator().set_params(integer=True)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
@@ -50,8 +51,9 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         axes[-1, -1].remove()
         axes[-2, -1].set_xlabel("epoch")
         axes[-2, -1].tick_params(labelbottom=True)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    handles = _legend(runs)
+    columns = across([handle.get_label() for handle in handles])
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
     return fig
 
 
@@ -85,7 +87,7 @@ def training_steps(steps: np.ndarray) -> Figure:
     return fig
 
 
-def _curves(ax: Axes, records: Sequence[Record], quantity: str, run: str, colour: str) -> None:
+def _curves(ax: Axes, records: Sequence[Record], quantity: str, colour: str) -> None:
     if not records:
         return
     epochs = [record["epoch"] for record in records]
@@ -104,10 +106,24 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, run: str, colour
         if key not in records[0]:
             continue
         values = [record.get(key, math.nan) for record in records]
-        label = f"{run} {part}".strip()
-        ax.plot(epochs, values, line, color=colour, label=label, marker=".", markersize=3)
+        ax.plot(epochs, values, line, color=colour, marker=".", markersize=3)
         if part == "validation" or "validation_loss" not in records[0]:
             ax.plot(epochs[best], values[best], "o", color=colour)
+
+
+def _legend(runs: Mapping[str, Sequence[Record]]) -> list[Line2D]:
+    """A line for each run's colour, where there are several, and one for each part's dashes."""
+    several = [run for run in runs if run]
+    colours = [
+        Line2D([], [], color=PALETTE[k % len(PALETTE)], label=run) for k, run in enumerate(several)
+    ]
+    present = {key for records in runs.values() for record in records for key in record}
+    parts = [
+        Line2D([], [], color=PRIOR if several else PALETTE[0], linestyle=line, label=part)
+        for part, line in LINES.items()
+        if f"{part}_elbo" in present
+    ]
+    return colours + parts
 
 
 def _loss(record: Record) -> float:
