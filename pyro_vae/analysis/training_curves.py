@@ -121,7 +121,7 @@ def _legend(runs: Mapping[str, Sequence[Record]]) -> list[Line2D]:
     parts = [
         Line2D([], [], color=PRIOR if several else PALETTE[0], linestyle=line, label=part)
         for part, line in LINES.items()
-        if f"{part}_elbo" in present
+        if any(f"{part}_{quantity}" in present for quantity in QUANTITIES)
     ]
     return colours + parts
 
