@@ -145,11 +145,17 @@ class _LocationScale(Likelihood):
         scale: float = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
+        standardised: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__(decoder, outputs=2 if learned == "value" else 1)
         if learned not in (False, True, "channel", "value"):
             raise ValueError(f"learned must be a bool, 'channel' or 'value', got {learned!r}.")
-        self.learned, self.sigmoid = learned, sigmoid
+        self.learned, self.sigmoid, self.standardised = learned, sigmoid, standardised
+        if sigmoid and tuple(standardised) != (0, 1):
+            raise ValueError(
+                f"{type(self).__name__}: a sigmoid ends in [0, 1] whatever the images are: with "
+                "standardised, give sigmoid=False."
+            )
         try:
             log_scale = log_scale_of(scale)
         except ValueError as error:
@@ -173,7 +179,9 @@ class _LocationScale(Likelihood):
     def forward(self, z: Tensor) -> dist.Distribution:
         loc, *log_ratio = self.decoded(z)
         scale = scale_of(self.log_scale + log_ratio[0]) if log_ratio else self.scale
-        return self.family(loc.sigmoid() if self.sigmoid else loc, scale).to_event(3)
+        mean, deviation = self.standardised
+        loc = loc.sigmoid() if self.sigmoid else mean + deviation * loc
+        return self.family(loc, scale).to_event(3)
 
 
 def _channels(decoder: nn.Module) -> int:
@@ -199,9 +207,11 @@ class Normal(_LocationScale):
         learned: learn sigma: one (True), one for each "channel" (the decoder must say its
             `image_shape`), or one for each "value", by a second output of the decoder.
         sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
+        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
+            (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001.
+        ValueError: the scale is not above 0.0001, or a sigmoid is to end in standardised images.
     """
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
@@ -220,9 +230,11 @@ class Laplace(_LocationScale):
         learned: learn b: one (True), one for each "channel" (the decoder must say its
             `image_shape`), or one for each "value", by a second output of the decoder.
         sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
+        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
+            (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001.
+        ValueError: the scale is not above 0.0001, or a sigmoid is to end in standardised images.
     """
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
@@ -242,9 +254,12 @@ class StudentT(_LocationScale):
         learned: learn s: one (True), one for each "channel" (the decoder must say its
             `image_shape`), or one for each "value", by a second output of the decoder.
         sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
+        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
+            (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001, or there is no mean (degrees <= 1).
+        ValueError: the scale is not above 0.0001, a sigmoid is to end in standardised images, or
+            there is no mean (degrees <= 1).
     """
 
     def __init__(
@@ -254,8 +269,9 @@ class StudentT(_LocationScale):
         scale: float = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
+        standardised: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        super().__init__(decoder, scale, learned, sigmoid)
+        super().__init__(decoder, scale, learned, sigmoid, standardised)
         if degrees <= 1:
             raise ValueError(f"StudentT: degrees must exceed 1, got {degrees}.")
         self.degrees = degrees

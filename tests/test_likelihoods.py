@@ -1,5 +1,7 @@
 """Likelihoods: normalised, true to their draws, and strict about their data."""
 
+import math
+
 import pytest
 import torch
 from test_distributions import LEVELS, assert_mean
@@ -193,6 +195,17 @@ class YourDecoder(nn.Module):
         return self.layers(z).reshape(*z.shape[:-1], self.channels, 2, 2)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("family", [likelihoods.Normal, likelihoods.Laplace, likelihoods.StudentT])
+def test_a_decoder_of_standardised_images_is_the_same_model_in_other_units(family):
+    decoder, z, x = Constant(2, (1, 2, 2)), torch.randn(5, 2), torch.rand(5, 1, 2, 2)
+    ours = family(decoder, scale=0.3, sigmoid=False, standardised=(0.5, 0.25))(z)
+    theirs = family(decoder, scale=0.3 / 0.25, sigmoid=False)(z)
+    assert torch.allclose(ours.mean, 0.5 + 0.25 * theirs.mean)
+    density = theirs.log_prob((x - 0.5) / 0.25) - 4 * math.log(0.25)
+    assert torch.allclose(ours.log_prob(x), density, atol=1e-5)
+
+
 def test_your_own_decoder_must_return_every_parameter():
     z = torch.randn(5, 2)
     assert likelihoods.Normal(YourDecoder(3))(z).event_shape == (3, 2, 2)
@@ -210,6 +223,10 @@ def test_your_own_decoder_must_return_every_parameter():
     [
         (lambda d: likelihoods.Normal(d, 0.0), "Normal: scale must exceed 0.0001, got 0"),
         (lambda d: likelihoods.Laplace(d, -1.0), "Laplace: scale must exceed"),
+        (
+            lambda d: likelihoods.StudentT(d, standardised=(0.5, 0.25)),
+            "StudentT: a sigmoid ends in",
+        ),
         (lambda d: likelihoods.StudentT(d, 1.0), "degrees must exceed 1, got 1"),
         (lambda d: likelihoods.Normal(d, learned="pixel"), "'channel' or 'value', got 'pixel'"),
     ],

@@ -224,6 +224,15 @@ def test_the_resnet_is_torchvisions_for_small_images():
     assert torch.allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
 
 
+def test_the_resnet_may_be_given_standardised_images():
+    given = ResNetEncoder((3, 8, 8), (4, 8), standardised=(0.5, 0.25)).eval()
+    plain = ResNetEncoder((3, 8, 8), (4, 8)).eval()
+    plain.load_state_dict(given.state_dict())
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.allclose(given(x), plain((x - 0.5) / 0.25))
+    assert not torch.allclose(given(x), plain(x))
+
+
 def test_the_resnet_decoder_doubles_pixels_without_checkerboards():
     """Constant in, constant out: a transposed convolution of stride 2 would leave a pattern."""
     _, decoder = pair("ResNet", (3, 128, 128))

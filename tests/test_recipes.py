@@ -31,7 +31,7 @@ PUBLISHED = {
 #: Fewer channels where the published ones are slow to train.
 NARROW = {
     "cifar_resnet": {
-        "encoder": partial(networks.ResNetEncoder, channels=(8, 16, 32)),
+        "encoder": partial(networks.ResNetEncoder, channels=(8, 16, 32), standardised=(0.5, 0.25)),
         "decoder": partial(networks.ResNetDecoder, channels=(32, 16, 8)),
     }
 }
@@ -124,8 +124,8 @@ def loss_5(x: Tensor, output: Tensor, mean: Tensor, spread: Tensor, z: Tensor, s
         density = torch.exp(-0.5 * ((value - mean) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
         return density.log().flatten(1).sum(1)
 
-    # The source's images are standardised: in units of their deviation, 0.25.
-    reconstruction = log_normal(x / 0.25, output / 0.25, sigma / 0.25)
+    # The source's images are standardised, and so is what its decoder returns.
+    reconstruction = log_normal((x - 0.5) / 0.25, output, sigma / 0.25)
     kl = log_normal(z, mean, (spread / 2).exp()) - log_normal(z, 0.0, torch.ones(()))
     return (kl - reconstruction).mean()
 
@@ -186,7 +186,7 @@ def test_the_loss_is_the_sources_on_the_same_noise(system, doubles):
     assert (mine - other).norm() < 1e-5 * other.norm()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "cifar_resnet"])
+@every_recipe
 def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "scripts")
     system = importlib.import_module("peers.plain_pytorch").SYSTEMS[name]
@@ -200,9 +200,11 @@ def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypa
     for parameter, value in zip(trained, given, strict=True):
         parameter.data.copy_(value)
     optimizers = [
-        torch.optim.Adam(trained, recipe.learning_rate, eps=recipe.epsilon),
-        torch.optim.Adam(given, system.learning_rate),
+        torch.optim.Adam(vae.parameters(), recipe.learning_rate, eps=recipe.epsilon),
+        torch.optim.Adam(net.parameters(), system.learning_rate),
     ]
+    # Our sigma keeps away from 0 by 0.0001, which its steps notice.
+    tolerance = 1e-7 if name == "cifar_resnet" else 1e-8
     for seed in range(4):
         x = torch.rand(3, *shape)
         pyro.set_rng_seed(seed)
@@ -210,7 +212,7 @@ def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypa
         pyro.set_rng_seed(seed)
         theirs = system.loss(net, x)
         ours = recipe.published_loss(bound.distortion, bound.rate, values_in(shape))
-        assert torch.allclose(ours, theirs, rtol=1e-8)
+        assert torch.allclose(ours, theirs, rtol=tolerance)
         for optimizer, loss in zip(optimizers, (bound.loss, theirs), strict=True):
             optimizer.zero_grad()
             loss.backward()

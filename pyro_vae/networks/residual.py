@@ -27,12 +27,17 @@ class ResNetEncoder(Encoder):
     Args:
         image_shape: (C, H, W).
         channels: of each stage.
+        standardised: (m, s): the first convolution is given (x - m)/s.
     """
 
     def __init__(
-        self, image_shape: ImageShape, channels: Sequence[int] = (64, 128, 256, 512)
+        self,
+        image_shape: ImageShape,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        standardised: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
+        self.standardised = standardised
         first = channels[0]
         layers = [_conv(image_shape[0], first), BatchNorm(first), nn.ReLU()]
         layers += [_shrinking_block(first, first, 1), _shrinking_block(first, first, 1)]
@@ -40,6 +45,10 @@ class ResNetEncoder(Encoder):
             layers += [_shrinking_block(before, after, 2), _shrinking_block(after, after, 1)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.features = channels[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, deviation = self.standardised
+        return super().forward((x - mean) / deviation)
 
 
 class ResNetDecoder(Decoder):

@@ -4,14 +4,15 @@ Source: Variational Autoencoder Demystified With PyTorch Implementation (Falcon,
 
 Its loss is the negative ELBO itself, with a Normal likelihood of one learned sigma and the sampled
 rate log q(z|x) - log p(z): `Trace_ELBO` with beta = 1. Its images are standardised, (x - m)/s with
-the deviation s of the data, and sigma starts at 1. Ours stay in [0, 1] and sigma starts at
-s = 0.25: the same model in other units, in which a density of P values is s^P times as high:
+the mean m and deviation s of the data, and sigma starts at 1. Ours stay in [0, 1], the networks see
+and return them standardised, with m = 0.5 and s = 0.25, and sigma starts at s: the same model in
+other units, in which a density of P values is s^-P times as high:
 
 .. math::
 
     -\mathrm{ELBO}_\text{standardised} = \text{distortion} + \text{rate} - P \log s.
 
-(The source's s differs between the channels by a few hundredths; one s is taken here.) The
+(The source's m and s differ between the channels by a few hundredths; one pair is taken here.) The
 decoder's output is the mean of a Normal, not an image: it is not squashed.
 
 The source trains for 18 to 20 epochs and keeps the last weights. Ours holds out validation images,
@@ -28,6 +29,7 @@ from pyro_vae.recipes.recipe import Recipe
 from pyro_vae.schedules import Constant, OneCycle
 
 DEVIATION = 0.25
+STANDARDISED = (0.5, DEVIATION)
 
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
@@ -43,9 +45,15 @@ cifar_resnet = Recipe(
     data="cifar10",
     image_shape=(3, 32, 32),
     latent_size=256,
-    encoder=networks.ResNetEncoder,
+    encoder=partial(networks.ResNetEncoder, standardised=STANDARDISED),
     decoder=networks.ResNetDecoder,
-    likelihood=partial(likelihoods.Normal, scale=DEVIATION, learned=True, sigmoid=False),
+    likelihood=partial(
+        likelihoods.Normal,
+        scale=DEVIATION,
+        learned=True,
+        sigmoid=False,
+        standardised=STANDARDISED,
+    ),
     epochs=20,
     batch_size=128,
     learning_rate=1e-3,
