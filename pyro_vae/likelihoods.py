@@ -154,7 +154,7 @@ class _LocationScale(Likelihood):
         if sigmoid and tuple(standardised) != (0, 1):
             raise ValueError(
                 f"{type(self).__name__}: a sigmoid ends in [0, 1] whatever the images are: with "
-                "standardised, give sigmoid=False."
+                "standardised, give sigmoid=False (or standardised=(0, 1))."
             )
         try:
             log_scale = log_scale_of(scale)
