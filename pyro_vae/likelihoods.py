@@ -11,7 +11,7 @@ from pyro_vae import distributions
 from pyro_vae.distributions import LEVELS, GreyBernoulli
 from pyro_vae.module import Module
 from pyro_vae.networks import Decoder
-from pyro_vae.scales import log_scale_of, scale_of
+from pyro_vae.scales import log_scale_of, scale_of, standardisation
 
 constraints = dist.constraints
 
@@ -150,8 +150,9 @@ class _LocationScale(Likelihood):
         super().__init__(decoder, outputs=2 if learned == "value" else 1)
         if learned not in (False, True, "channel", "value"):
             raise ValueError(f"learned must be a bool, 'channel' or 'value', got {learned!r}.")
-        self.learned, self.sigmoid, self.standardised = learned, sigmoid, standardised
-        if sigmoid and tuple(standardised) != (0, 1):
+        self.learned, self.sigmoid = learned, sigmoid
+        self.standardised = standardisation(*standardised)
+        if sigmoid and self.standardised != (0, 1):
             raise ValueError(
                 f"{type(self).__name__}: a sigmoid ends in [0, 1] whatever the images are: with "
                 "standardised, give sigmoid=False (or standardised=(0, 1))."
@@ -211,7 +212,8 @@ class Normal(_LocationScale):
             (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001, or a sigmoid is to end in standardised images.
+        ValueError: the scale is not above 0.0001, s not above 0, or a sigmoid is to end in
+            standardised images.
     """
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
@@ -234,7 +236,8 @@ class Laplace(_LocationScale):
             (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001, or a sigmoid is to end in standardised images.
+        ValueError: the scale is not above 0.0001, s not above 0, or a sigmoid is to end in
+            standardised images.
     """
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
@@ -258,8 +261,8 @@ class StudentT(_LocationScale):
             (x - m)/s, that of x is m + s times it.
 
     Raises:
-        ValueError: the scale is not above 0.0001, a sigmoid is to end in standardised images, or
-            there is no mean (degrees <= 1).
+        ValueError: the scale is not above 0.0001, s not above 0, a sigmoid is to end in
+            standardised images, or there is no mean (degrees <= 1).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Scales of distributions: positive, bounded away from 0, from numbers without bounds."""
+"""Scales: of distributions, positive, from numbers without bounds; of standardised images."""
 
 import torch
 from torch import Tensor
@@ -27,3 +27,14 @@ def log_scale_of(scale: float | Tensor) -> Tensor:
 def bounded_exp(x: Tensor) -> Tensor:
     """A posterior's scale from its logarithm, within bounds that no sensible posterior meets."""
     return x.clamp(-15, 15).exp()
+
+
+def standardisation(mean: float, deviation: float) -> tuple[float, float]:
+    """(m, s) of standardised images (x - m)/s.
+
+    Raises:
+        ValueError: s is not above 0.
+    """
+    if deviation <= 0:
+        raise ValueError(f"standardised=(m, s): s must exceed 0, got {deviation:.4g}.")
+    return mean, deviation

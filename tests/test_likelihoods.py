@@ -227,6 +227,10 @@ def test_your_own_decoder_must_return_every_parameter():
             lambda d: likelihoods.StudentT(d, standardised=(0.5, 0.25)),
             "StudentT: a sigmoid ends in",
         ),
+        (
+            lambda d: likelihoods.Normal(d, sigmoid=False, standardised=(0.5, 0.0)),
+            "s must exceed 0, got 0",
+        ),
         (lambda d: likelihoods.StudentT(d, 1.0), "degrees must exceed 1, got 1"),
         (lambda d: likelihoods.Normal(d, learned="pixel"), "'channel' or 'value', got 'pixel'"),
     ],

@@ -231,6 +231,8 @@ def test_the_resnet_may_be_given_standardised_images():
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(given(x), plain((x - 0.5) / 0.25))
     assert not torch.allclose(given(x), plain(x))
+    with pytest.raises(ValueError, match="s must exceed 0, got -1"):
+        ResNetEncoder((3, 8, 8), standardised=(0.5, -1))
 
 
 def test_the_resnet_decoder_doubles_pixels_without_checkerboards():

@@ -31,7 +31,7 @@ PUBLISHED = {
 #: Fewer channels where the published ones are slow to train.
 NARROW = {
     "cifar_resnet": {
-        "encoder": partial(networks.ResNetEncoder, channels=(8, 16, 32), standardised=(0.5, 0.25)),
+        "encoder": partial(recipes.cifar_resnet.encoder, channels=(8, 16, 32)),
         "decoder": partial(networks.ResNetDecoder, channels=(32, 16, 8)),
     }
 }

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pyro_vae.networks.batch_norm import BatchNorm
 from pyro_vae.networks.convolutional import start
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after
+from pyro_vae.scales import standardisation
 
 
 class ResNetEncoder(Encoder):
@@ -28,6 +29,9 @@ class ResNetEncoder(Encoder):
         image_shape: (C, H, W).
         channels: of each stage.
         standardised: (m, s): the first convolution is given (x - m)/s.
+
+    Raises:
+        ValueError: s is not above 0.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class ResNetEncoder(Encoder):
         standardised: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
-        self.standardised = standardised
+        self.standardised = standardisation(*standardised)
         first = channels[0]
         layers = [_conv(image_shape[0], first), BatchNorm(first), nn.ReLU()]
         layers += [_shrinking_block(first, first, 1), _shrinking_block(first, first, 1)]
