@@ -44,7 +44,7 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         for k, records in enumerate(runs.values()):
             _curves(ax, records, quantity, PALETTE[k % len(PALETTE)])
         ax.set_ylabel(name.replace(" (", "\n("))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     if not axes[-1, -1].lines:
