@@ -94,10 +94,10 @@ class Experiment:
         """What the test images do besides judging, in words; none where images are held out."""
         if self.held_out:
             return ""
-        if self.recipe.keep == "best":
-            return "choose the weights"
         plateau = isinstance(self.recipe.schedule(), Plateau)
-        return "drive the learning rate" if plateau else "are looked at after every epoch"
+        roles = ["drive the learning rate"] * plateau
+        roles += ["choose the weights"] * (self.recipe.keep == "best")
+        return ", ".join(roles) or "are looked at after every epoch"
 
     def build(self) -> VAE:
         """The model before this training: its weights follow the seed, or an earlier run.

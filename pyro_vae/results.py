@@ -21,6 +21,7 @@ COLUMNS = (
     ("negative_elbo", "−ELBO", 2),
     ("distortion", "distortion", 2),
     ("rate", "rate", 2),
+    ("active_units", "active units", 0),
     ("negative_log_likelihood", "−log p(x)", 2),
     ("bits_per_dimension", "bits/dim of −ELBO", 3),
     ("log_likelihood_bits", "bits/dim of −log p(x)", 3),

@@ -63,7 +63,7 @@ def train(experiment: Experiment) -> VAE:
     if experiment.epochs > recipe.epochs:
         print(f"Few images: {experiment.epochs} epochs, not {recipe.epochs} (--epochs N for N).")
     if role := experiment.role_of_test:
-        print(f"No validation images are held out: the test images {role} and then judge them.")
+        print(f"No validation images are held out: the test images {role}, and then judge.")
     vae = experiment.build()
     folder = experiment.run.folder
     if not experiment.configuration.settings.resume:

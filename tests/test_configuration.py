@@ -165,7 +165,23 @@ def test_a_handful_of_images_is_judged_by_the_test_images_and_this_is_said(tmp_p
     plateau = ["--keep", "last", "--schedule", "Plateau"]
     followed = Experiment.start(["--data", str(path), *plateau, *out])
     assert followed.role_of_test == "drive the learning rate"
+    both = Experiment.start(["--data", str(path), "--schedule", "Plateau", *out])
+    assert both.role_of_test == "drive the learning rate, choose the weights"
     assert Experiment.start(["--data", "digits", *out]).role_of_test == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("fashion_conv", "drive the learning rate, choose the weights"),
+        ("mnist_fc", "drive the learning rate"),
+        *[(name, "are looked at after every epoch") for name in list(RECIPES)[2:]],
+    ],
+)
+def test_as_published_the_test_images_do_what_the_source_has_them_do(name, role, tmp_path):
+    arguments = ["--recipe", name, "--data", "digits", "--out", str(tmp_path / "run")]
+    assert Experiment.start([*arguments, "--as-published"]).role_of_test == role
+    assert Experiment.start(arguments).role_of_test == ""
 
 
 def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):

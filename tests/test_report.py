@@ -181,7 +181,12 @@ def test_each_danger_is_named(few):
     (found,) = report.warnings(sound, {**SOUND, "untrusted": 0.25})
     assert found[0] == "Over-confident weights" and "25.0%" in found[1] and "100" in found[1]
     assert titles(sound, {}) == ["Not evaluated"]
-    for role, warned in (("choose the weights", True), ("are looked at after every epoch", False)):
+    both = "drive the learning rate, choose the weights"
+    for role, warned in (
+        ("choose the weights", True),
+        (both, True),
+        ("are looked at after every epoch", False),
+    ):
         judged = replace(sound, role_of_test=role)
         assert titles(judged) == [f"The test images {role}"] * warned
 
