@@ -64,21 +64,37 @@ class Plateau(Schedule):
         factor: what the learning rate is multiplied by.
         patience: epochs without a better loss that are let pass.
         stop_below: end the training once the learning rate is smaller than this.
+        least_gain: how far the loss must fall to be better, in nats per image; None: by 1e-4 of
+            itself, which a constant in the loss, as a density has, makes another rule.
 
     Raises:
         ValueError: factor is not in (0, 1), or another setting is negative.
     """
 
-    def __init__(self, factor: float = 0.1, patience: int = 2, stop_below: float = 0.0) -> None:
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 2,
+        stop_below: float = 0.0,
+        least_gain: float | None = None,
+    ) -> None:
         if not 0 < factor < 1:
             raise ValueError(f"Plateau: factor must lie between 0 and 1, got {factor:g}.")
-        if min(patience, stop_below) < 0:
-            raise ValueError("Plateau: patience and stop_below must be 0 or more.")
+        if min(patience, stop_below, least_gain or 0) < 0:
+            raise ValueError("Plateau: patience, stop_below and least_gain must be 0 or more.")
         self.factor, self.patience, self.stop_below = factor, patience, stop_below
+        self.least_gain = least_gain
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:
         super().start(optimizer, learning_rate)
-        self.plateau = ReduceLROnPlateau(optimizer, factor=self.factor, patience=self.patience)
+        relative = self.least_gain is None
+        self.plateau = ReduceLROnPlateau(
+            optimizer,
+            factor=self.factor,
+            patience=self.patience,
+            threshold=1e-4 if relative else self.least_gain,
+            threshold_mode="rel" if relative else "abs",
+        )
 
     def after_epoch(self, loss: float) -> bool:
         self.plateau.step(loss)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pyro_vae import data
+from pyro_vae.data import capacity
 from pyro_vae.data.arrays import to_images
 
 RNG = np.random.default_rng(0)
@@ -256,3 +257,54 @@ def test_an_attribute_must_be_a_whole_number():
     Path("attributes.csv").write_text("filename,hair\na,1\nb,long\n")
     with pytest.raises(data.DataError, match="'hair' has a value that is not a whole number"):
         data.load("x.npz")
+
+
+# Memory
+
+
+@pytest.fixture
+def little_memory(monkeypatch) -> None:
+    """A machine of 10 kB; 20 images of 16×16 are 5,120 bytes."""
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: 10_000)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 16, 16), dtype=np.uint8)
+
+
+def test_bytes_that_would_fill_the_memory_stay_in_their_file(tmp_path, little_memory, capsys):
+    np.save(tmp_path / "small.npy", NOISE[:9])  # twice 2,304 bytes: below half of the memory
+    assert not data.load(tmp_path / "small.npy").train.streamed
+    np.save(tmp_path / "large.npy", NOISE)
+    assert data.load(tmp_path / "large.npy").train.streamed
+    assert "20 images of 1×16×16 would take" in capsys.readouterr().err
+    assert not data.load(tmp_path / "large.npy", stream=False).train.streamed
+
+
+@pytest.mark.parametrize("name", ["large.npz", "large.pt"])
+def test_what_cannot_stay_in_its_file_is_refused_with_the_remedy(tmp_path, little_memory, name):
+    path = tmp_path / name
+    if name.endswith("npz"):
+        np.savez_compressed(path, images=np.zeros_like(NOISE))  # small as a file, not in memory
+    else:
+        torch.save(torch.from_numpy(NOISE), path)
+    with pytest.raises(data.DataError, match=f"{name} would take 0.0 GB.*an .npy file"):
+        data.load(path)
+    assert len(data.load(path, stream=False).train) == 18
+
+
+def test_images_that_would_outgrow_the_memory_are_not_enlarged(tmp_path, monkeypatch):
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: 50_000)
+    np.savez(tmp_path / "images.npz", images=NOISE)
+    assert data.load(tmp_path / "images.npz", size=32).image_shape == (1, 32, 32)
+    with pytest.raises(data.DataError, match="1×64×64, would take.*a smaller size"):
+        data.load(tmp_path / "images.npz", size=64)
+
+
+@pytest.mark.parametrize(("limit", "known"), [("1048576", True), ("max", False), (None, False)])
+def test_a_containers_limit_counts(tmp_path, monkeypatch, limit, known):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit + "\n")
+    whole = capacity.memory_bytes()
+    monkeypatch.setattr(capacity, "_LIMITS", (tmp_path / "memory.max",))
+    assert (capacity.memory_bytes() == 2**20) == known
+    assert known or capacity.memory_bytes() >= whole

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pyro_vae import data
-from pyro_vae.data import files
+from pyro_vae.data import capacity
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -270,7 +270,7 @@ def test_nothing_but_unreadable_files_is_an_error_even_when_skipping(spoil):
 
 
 def test_too_many_pixels_for_this_machine_stay_in_their_files(monkeypatch, capsys):
-    monkeypatch.setattr(files, "memory_bytes", lambda: 15_000)
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: 15_000)
     save("x/a.png", size=(50, 50)), save("x/b.png", size=(50, 50))
     assert data.load("x").train.streamed
     assert "2 images of 3×50×50 would take" in capsys.readouterr().err

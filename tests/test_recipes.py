@@ -240,6 +240,29 @@ def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypa
     assert recipe.validation == 0 and recipe.new_draws
 
 
+@pytest.mark.parametrize(("name", "end"), [("fashion_conv", 130.0), ("mnist_fc", 20.4)])
+def test_the_learning_rate_falls_when_the_sources_does(name, end):
+    """Their losses differ by a factor or a constant, of which "better" must not depend."""
+    recipe = RECIPES[name].as_published()
+    schedule, values = recipe.schedule(), values_in(recipe.image_shape)
+    ours, theirs = (torch.optim.Adam([torch.zeros(1, requires_grad=True)]) for _ in range(2))
+    schedule.start(ours, recipe.learning_rate)
+    theirs.param_groups[0]["lr"] = recipe.learning_rate
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        theirs, factor=0.1, patience=PLATEAUS[name][1]
+    )
+    # The distortion that, with a rate of 0, makes a loss on the source's scale.
+    zero, one = (recipe.published_loss(nats, 0.0, values) for nats in (0.0, 1.0))
+    rates = []
+    for epoch in range(100):
+        loss = end + 3 * math.exp(-epoch / 15) + 0.02 * torch.randn(()).item()
+        schedule.after_epoch((loss - zero) / (one - zero))
+        plateau.step(loss)
+        rates.append((ours.param_groups[0]["lr"], theirs.param_groups[0]["lr"]))
+    assert all(mine == other for mine, other in rates)
+    assert 1e-8 < rates[-1][0] < recipe.learning_rate
+
+
 def test_the_published_penalty_of_system_4_is_not_the_kl_that_its_text_names(doubles):
     recipe, loss = SOURCES["4"]
     vae = recipe.with_settings(prior=recipes.mnist_mlp.prior).build((1, 4, 4))

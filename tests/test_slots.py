@@ -338,7 +338,8 @@ ENCODER, DECODER = networks.MLPEncoder(SHAPE), networks.MLPDecoder(2, SHAPE)
     [
         (lambda: objectives.ELBO(particles=0), "particles must be positive, got 0"),
         (lambda: schedules.Plateau(factor=2), "factor must lie between 0 and 1, got 2"),
-        (lambda: schedules.Plateau(patience=-1), "patience and stop_below must be 0 or more"),
+        (lambda: schedules.Plateau(least_gain=-1.0), "least_gain must be 0 or more"),
+        (lambda: schedules.Plateau(patience=-1), "patience, stop_below and least_gain must be 0"),
         (lambda: objectives.FreeBits(nats=-1), "nats must be 0 or more, got -1"),
         (lambda: objectives.Capacity(rise=0), r"rise lie in \(0, 1\], got 25.0 and 0"),
         (lambda: posteriors.DiagonalNormal(ENCODER, 2, spread="log_std"), "got 'log_std'"),

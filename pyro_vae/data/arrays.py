@@ -10,7 +10,7 @@
 Images are (N, H, W), (N, H, W, C) or (N, C, H, W). The channels are the one dimension of at most 4;
 where both could be, the array is refused. Values are bytes, whole numbers from 0 to 255, floats in
 [0, 1], or binary (booleans, or whole numbers of which none is above 1). The bytes of an `.npy` file
-that is too large for memory are read batch by batch.
+that is too large for memory are read batch by batch; other files must fit.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_vae.data.attributes import read_table
-from pyro_vae.data.files import to_stream
+from pyro_vae.data.capacity import refuse_too_large, to_stream
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, one_line, say
 from pyro_vae.data.settings import Settings
@@ -34,6 +35,8 @@ from pyro_vae.data.streams import Stream
 SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 
 _MOST_CHANNELS = 4
+#: How often images are in memory at once: as read and in our layout, then also in split order.
+_COPIES = 2
 
 
 def load_arrays(path: Path, settings: Settings) -> Dataset:
@@ -46,6 +49,12 @@ def load_arrays(path: Path, settings: Settings) -> Dataset:
     if path.suffix == ".npy" and (stream := _stream(path, settings)) is not None:
         data = ImageData(stream, source=str(path))
         return split_by_seed(name, data, settings.test_fraction, settings.seed)
+    if settings.stream is None:
+        refuse_too_large(
+            _COPIES * _content_bytes(path),
+            str(path),
+            "save the images as bytes in an .npy file, which is read batch by batch",
+        )
     content = _read_file(path)
     if "train_images" in content and "test_images" in content:
         train = _mixed_if_sorted(_part(content, "train_", path), settings.seed)
@@ -57,7 +66,7 @@ def load_arrays(path: Path, settings: Settings) -> Dataset:
     return split_by_seed(name, data, settings.test_fraction, settings.seed)
 
 
-def _part(content: Mapping[str, np.ndarray], prefix: str, path: Path) -> ImageData:
+def _part(content: dict[str, np.ndarray], prefix: str, path: Path) -> ImageData:
     key = f"{prefix}images"
     if key not in content:
         found = ", ".join(content) or "nothing"
@@ -66,7 +75,8 @@ def _part(content: Mapping[str, np.ndarray], prefix: str, path: Path) -> ImageDa
         )
     names = content.get("class_names")
     return ImageData(
-        images=torch.from_numpy(to_images(content[key], f"{path.name}: {key}")),
+        # Taken out, so that what was read is given up before the images are split.
+        images=torch.from_numpy(to_images(content.pop(key), f"{path.name}: {key}")),
         labels=_to_labels(content.get(f"{prefix}labels"), f"{path.name}: {prefix}labels"),
         class_names=None if names is None else tuple(str(name) for name in names),
         source=str(path),
@@ -83,7 +93,7 @@ def _stream(path: Path, settings: Settings) -> Stream | None:
     if array.size == 0:
         return None
     images = _to_nchw(array, f"{path.name}: images")
-    if not to_stream(len(images), images.shape[1:], settings, str(path)):
+    if not to_stream(len(images), images.shape[1:], settings, str(path), _COPIES):
         return None
     if array.dtype != np.uint8 or array[:1000].max() <= 1:
         raise DataError(
@@ -113,6 +123,17 @@ class ArrayReader:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _content_bytes(path: Path) -> int:
+    """What the arrays of a file take in memory, about; 0 where nothing can be said."""
+    try:
+        if path.suffix != ".npz":
+            return path.stat().st_size
+        with ZipFile(path) as members:
+            return sum(member.file_size for member in members.infolist())
+    except (OSError, BadZipFile):  # `_read_file` says what is wrong with it.
+        return 0
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae.data.capacity import to_stream
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, say, warn
 from pyro_vae.data.pictures import Header, read_header, read_pixels
@@ -22,7 +23,6 @@ from pyro_vae.data.streams import Stream, selected
 
 _MANY = 500  # files from which on a progress bar is shown
 _MOST_THREADS = 16
-_MEMORY_SHARE = 0.5  # of the machine's memory that images may take
 _LISTED = 20  # unreadable files named in one message
 
 T = TypeVar("T")
@@ -187,27 +187,6 @@ def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source
             f"{source}: {len(small)} of {len(headers)} images are smaller than "
             f"{size[0]}×{size[1]} and are enlarged; the smallest is {path.name}, {height}×{width}"
         )
-
-
-def to_stream(count: int, shape: tuple[int, int, int], settings: Settings, source: str) -> bool:
-    """Whether images stay in their files: if so chosen, or else if they would fill the memory."""
-    if settings.stream is not None:
-        return settings.stream
-    channels, height, width = shape
-    needed, memory = count * channels * height * width, memory_bytes()
-    if needed <= _MEMORY_SHARE * memory:
-        return False
-    say(
-        f"{source}: {count} images of {channels}×{height}×{width} would take {needed / 1e9:.1f} of "
-        f"this machine's {memory / 1e9:.1f} GB of memory: they stay in their files and are read "
-        "batch by batch; a smaller size (size=64, --size 64) may fit, and trains faster"
-    )
-    return True
-
-
-def memory_bytes() -> int:
-    """The memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _judge(faults: dict[Path, str], paths: list[Path], settings: Settings, source: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pyro_vae.data.capacity import refuse_too_large
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, warn
 from pyro_vae.data.settings import Settings
@@ -30,6 +31,9 @@ def fit(dataset: Dataset, settings: Settings) -> Dataset:
     """The data set in the chosen size and channels; itself where it has them already.
 
     Warns where images are enlarged.
+
+    Raises:
+        DataError: they cannot be held in the memory that there is.
     """
     have, wanted = dataset.image_shape[1:], settings.height_width
     if wanted and (have[0] < wanted[0] or have[1] < wanted[1]):
@@ -37,15 +41,26 @@ def fit(dataset: Dataset, settings: Settings) -> Dataset:
             f"{dataset.train.source}: images of {have[0]}×{have[1]} are enlarged to "
             f"{wanted[0]}×{wanted[1]}; choose another with size="
         )
+    if settings.stream is None and not dataset.train.streamed:
+        channels, height, width = _wanted(dataset.image_shape, settings)
+        refuse_too_large(
+            (len(dataset.train) + len(dataset.test)) * channels * height * width,
+            f"{dataset.train.source}, at {channels}×{height}×{width},",
+            "choose a smaller size (size=64, --size 64)",
+        )
     return dataset.map(lambda part: _fit_part(part, settings))
 
 
 def _fit_part(data: ImageData, settings: Settings) -> ImageData:
-    channels, *size = data.image_shape
-    wanted = settings.channels or channels, *(settings.height_width or size)
+    wanted = _wanted(data.image_shape, settings)
     if wanted == data.image_shape:
         return data
     return replace(data, images=changed(data.images, partial(_fitted, shape=wanted)))
+
+
+def _wanted(have: tuple[int, int, int], settings: Settings) -> tuple[int, int, int]:
+    channels, *size = have
+    return settings.channels or channels, *(settings.height_width or size)
 
 
 def _fitted(images: Tensor, shape: tuple[int, int, int]) -> Tensor:

@@ -15,8 +15,12 @@ The second head gives log sigma of the posterior, not its log-variance. `beta=0`
 the prior: the code is still sampled, and its noise shrinks.
 
 As published, the test images drive the schedule; the training ends when the learning rate falls
-below 1e-6, and the last weights are kept. Ours holds out validation images, and lets the learning
-rate rise and fall once, which takes fewer epochs.
+below 1e-6, and the last weights are kept. A loss is better there if it is so by 1e-4 of itself,
+which on the source's scale, where it is some 20, is 0.002 nats, and on ours, with the constant of
+the density, would be 0.07 and would end the training earlier.
+
+Ours holds out validation images, and lets the learning rate rise and fall once, which takes fewer
+epochs.
 
 Images (1, 28, 28), features (400,), latent vectors (2,).
 """
@@ -29,6 +33,7 @@ from pyro_vae.recipes.recipe import Recipe, analytic_elbo
 from pyro_vae.schedules import OneCycle, Plateau
 
 SIGMA = 1.0
+LEAST_GAIN = 1e-4 * 20
 LAYERS = ({"layers": 1, "out_features": 400, "activation": "leaky_relu"},)
 
 
@@ -60,7 +65,9 @@ mnist_fc = Recipe(
         "objective": analytic_elbo,
         "epochs": 100,
         "learning_rate": 1e-3,
-        "schedule": partial(Plateau, factor=0.1, patience=10, stop_below=1e-6),
+        "schedule": partial(
+            Plateau, factor=0.1, patience=10, stop_below=1e-6, least_gain=LEAST_GAIN
+        ),
         "keep": "last",
         "validation": 0,
     },
