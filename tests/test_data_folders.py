@@ -365,7 +365,10 @@ def write_avatars(folder: str, numbers: range) -> None:
         Path(f"{folder}/cs{number}.csv").write_text(f'"hair", {number}, 111\n"glasses", 1, 12\n')
 
 
-@pytest.mark.parametrize("layout", ["data/cartoonset10k", "data/cartoonset/cartoonset10k"])
+@pytest.mark.parametrize(
+    "layout",
+    ["data/cartoonset10k", "data/cartoonset/cartoonset10k", "data/cartoonset100k/7"],
+)
 def test_avatars_get_their_own_attributes(layout):
     write_avatars(layout, range(12))
     dataset = data.load("cartoonset")
@@ -383,6 +386,14 @@ def test_the_sub_folders_of_the_larger_set_are_no_classes():
     assert dataset.image_shape == (3, 4, 4)
     assert dataset.train.labels is None
     assert dataset.train.attributes.keys() == {"hair", "glasses"}
+
+
+def test_both_sets_in_one_folder_are_not_mixed():
+    write_avatars("mine/cartoonset10k", range(3))
+    write_avatars("mine/cartoonset100k/0", range(2, 9))
+    with pytest.raises(data.DataError, match="holds cs2.png twice, in .*100k/0 and in .*10k: give"):
+        data.load("mine")
+    assert len(everything(data.load("mine/cartoonset100k"))) == 7
 
 
 def test_cartoonset_from_the_one_array_in_its_folder():

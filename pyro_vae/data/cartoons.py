@@ -69,9 +69,22 @@ def load_cartoon_folder(folder: Path, settings: Settings) -> Dataset:
     """A published folder, its test part drawn by seed.
 
     Raises:
-        DataError: an avatar or its attributes cannot be read.
+        DataError: an avatar or its attributes cannot be read, or an avatar is there twice.
     """
     paths = sorted(folder.rglob("cs*.png"))
+    _refuse_twice(paths, folder)
     attributes = read_per_image([path.with_suffix(".csv") for path in paths])
     train, test = divide(ImageFiles(paths, attributes=attributes), NAME, settings)
     return read_parts(NAME, train, test, settings, source=str(folder))
+
+
+def _refuse_twice(paths: list[Path], folder: Path) -> None:
+    """Two copies of an avatar, one to train on and one to test with, would judge memory."""
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.name, path)
+        if other is not path:
+            raise DataError(
+                f"{folder} holds {path.name} twice, in {other.parent} and in {path.parent}: give "
+                "the path of one of them"
+            )
