@@ -117,19 +117,19 @@ from pyro_vae import data
 torch.set_num_threads(1)
 dataset = data.load(sys.argv[1], stream=sys.argv[2] == "stream")
 total = sum(x.sum().item() for x in dataset.train.batches(64, torch.randperm(len(dataset.train))))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, total)
+whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)  # The latter: the largest worker.
+print(max(resource.getrusage(each).ru_maxrss for each in whose) // 1024, total)
 """
 
 
 def peak(folder: Path, way: str) -> tuple[int, float]:
-    """The memory that reading a folder took at most, in MB, and the sum of its training images."""
+    """The most memory in MB of a process that reads a folder, and the sum of its training images."""
     command = [sys.executable, "-c", MEASURED, str(folder), way]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     megabytes, total = done.stdout.split()
     return int(megabytes), float(total)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 def test_memory_stays_bounded(tmp_path):
     for number in range(20):
