@@ -65,7 +65,7 @@ class Plateau(Schedule):
         patience: epochs without a better loss that are let pass.
         stop_below: end the training once the learning rate is smaller than this.
         least_gain: how far the loss must fall to be better, in nats per image; None: by 1e-4 of
-            itself, which a constant in the loss, as a density has, makes another rule.
+            its size, which depends on its constants, such as a density's.
 
     Raises:
         ValueError: factor is not in (0, 1), or another setting is negative.
@@ -87,16 +87,11 @@ class Plateau(Schedule):
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:
         super().start(optimizer, learning_rate)
-        relative = self.least_gain is None
-        self.plateau = ReduceLROnPlateau(
-            optimizer,
-            factor=self.factor,
-            patience=self.patience,
-            threshold=1e-4 if relative else self.least_gain,
-            threshold_mode="rel" if relative else "abs",
-        )
+        self.plateau = ReduceLROnPlateau(optimizer, factor=self.factor, patience=self.patience)
+        self.plateau.threshold_mode = "abs"
 
     def after_epoch(self, loss: float) -> bool:
+        self.plateau.threshold = self._gain_that_counts()
         self.plateau.step(loss)
         return self.optimizer.param_groups[0]["lr"] >= self.stop_below
 
@@ -105,6 +100,13 @@ class Plateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.plateau.load_state_dict(state)
+        self.plateau.threshold_mode = "abs"
+
+    def _gain_that_counts(self) -> float:
+        """In nats. PyTorch's relative rule takes a worse loss for better where it is negative."""
+        if self.least_gain is not None:
+            return self.least_gain
+        return 1e-4 * abs(self.plateau.best) if math.isfinite(self.plateau.best) else 0.0
 
 
 def _set(optimizer: Optimizer, learning_rate: float) -> None:

@@ -3,6 +3,8 @@
     python scripts/benchmark.py mnist_mlp --seeds 3
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
+`mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
+
 Every training has a process of its own, ours and the peer's by turns (with `--jobs 2` side by
 side), so that a slow hour of the machine meets both. Both keep freed memory (`pyro_vae.memory`), so
 that what differs is the loop. Prints a table in Markdown, writes every training's numbers beside

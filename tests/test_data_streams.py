@@ -123,7 +123,7 @@ print(max(resource.getrusage(each).ru_maxrss for each in whose) // 1024, total)
 
 
 def peak(folder: Path, way: str) -> tuple[int, float]:
-    """The most memory in MB of a process that reads a folder, and the sum of its training images."""
+    """The most MB of a process that reads a folder, and the sum of its training images."""
     command = [sys.executable, "-c", MEASURED, str(folder), way]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     megabytes, total = done.stdout.split()

@@ -238,6 +238,26 @@ def test_plateau_divides_the_learning_rate_and_ends_the_training():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("offset", [0.0, -1000.0])
+@pytest.mark.parametrize("least_gain", [None, 0.5])
+def test_a_plateau_is_one_where_the_loss_is_negative_too(offset, least_gain):
+    """A log density has no sign: 999.95 after 1000 is a loss that stays or rises, not a gain."""
+    rates = []
+    for resumed in (False, True):
+        optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+        schedule = Plateau(patience=2, least_gain=least_gain)
+        schedule.start(optimizer, 0.1)
+        for epoch in range(6):
+            schedule.after_epoch(offset + 500 + 0.01 * epoch)
+            if resumed:
+                state = {**schedule.state_dict(), "threshold_mode": "rel", "threshold": 1e-4}
+                schedule.load_state_dict(state)  # As runs of before kept it.
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [pytest.approx(0.01)] * 2
+    schedule.after_epoch(offset + 499)
+    assert schedule.plateau.num_bad_epochs == 0
+
+
 def test_one_cycle_warms_up_and_anneals_to_zero():
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     schedule = OneCycle(warm_up=0.25)
