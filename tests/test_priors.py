@@ -43,6 +43,7 @@ REAL = {
     "NormalizingFlow": lambda d: priors.NormalizingFlow(d, hidden=16),
     "NormalizingFlow, affine": lambda d: priors.NormalizingFlow(d, "affine", hidden=16),
     "NormalizingFlow, coupling": lambda d: priors.NormalizingFlow(d, hidden=16, passes=2),
+    "NormalizingFlow, bounded": lambda d: priors.NormalizingFlow(d, "affine", steepest=2.0),
     "NormalizingFlow, tanh": lambda d: priors.NormalizingFlow(d, "affine", activation="tanh"),
 }
 
@@ -153,6 +154,27 @@ def test_tanh_keeps_a_deep_affine_flow_within_reach():
     assert reach("tanh") < 1e4 and reach("relu") > 1e6
     with pytest.raises(ValueError, match="activation must be relu or tanh, got 'elu'"):
         priors.NormalizingFlow(2, activation="elu")
+
+
+def test_an_affine_flow_stretches_no_further_than_it_is_let():
+    """However far its weights are driven: six transforms of 20 dimensions, each at most twofold."""
+
+    def stretch(steepest: float) -> tuple[float, float]:
+        torch.manual_seed(0)
+        options = {"passes": 2, "activation": "tanh", "steepest": steepest}
+        flow = priors.NormalizingFlow(20, "affine", 6, **options).double()
+        for parameter in flow.parameters():
+            parameter.data.mul_(100)
+        z, f = torch.randn(50, 20, dtype=torch.double), flow.transform()
+        back = f.inv(f(z)).sub(z).abs().max().item()
+        return f.log_abs_det_jacobian(z, f(z)).abs().max().item(), back
+
+    log_volume, back = stretch(2.0)
+    assert 1 < log_volume <= 20 * 6 * math.log(2) and back < 1e-6
+    assert stretch(1000.0)[0] > 3 * log_volume
+    for steepest in (1.0, -2.0, float("nan")):
+        with pytest.raises(ValueError, match="steepest must be above 1, got"):
+            priors.NormalizingFlow(2, "affine", steepest=steepest)
 
 
 def test_a_flow_draws_by_reparameterisation():
