@@ -87,8 +87,9 @@ class Plateau(Schedule):
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:
         super().start(optimizer, learning_rate)
-        self.plateau = ReduceLROnPlateau(optimizer, factor=self.factor, patience=self.patience)
-        self.plateau.threshold_mode = "abs"
+        self.plateau = ReduceLROnPlateau(
+            optimizer, factor=self.factor, patience=self.patience, threshold_mode="abs"
+        )
 
     def after_epoch(self, loss: float) -> bool:
         self.plateau.threshold = self._gain_that_counts()
@@ -100,7 +101,7 @@ class Plateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.plateau.load_state_dict(state)
-        self.plateau.threshold_mode = "abs"
+        self.plateau.threshold_mode = "abs"  # Runs of before kept "rel".
 
     def _gain_that_counts(self) -> float:
         """In nats. PyTorch's relative rule takes a worse loss for better where it is negative."""

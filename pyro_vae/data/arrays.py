@@ -49,12 +49,12 @@ def load_arrays(path: Path, settings: Settings) -> Dataset:
     if path.suffix == ".npy" and (stream := _stream(path, settings)) is not None:
         data = ImageData(stream, source=str(path))
         return split_by_seed(name, data, settings.test_fraction, settings.seed)
-    if settings.stream is None:
-        refuse_too_large(
-            _COPIES * _content_bytes(path),
-            str(path),
-            "save the images as bytes in an .npy file, which is read batch by batch",
-        )
+    refuse_too_large(
+        _COPIES * _content_bytes(path),
+        settings,
+        str(path),
+        "save the images as bytes in an .npy file, which is read batch by batch",
+    )
     content = _read_file(path)
     if "train_images" in content and "test_images" in content:
         train = _mixed_if_sorted(_part(content, "train_", path), settings.seed)

@@ -41,14 +41,14 @@ def to_stream(
     return True
 
 
-def refuse_too_large(needed: int, source: str, remedy: str) -> None:
-    """Refuse what cannot be held, before the system ends the program for it.
+def refuse_too_large(needed: int, settings: Settings, source: str, remedy: str) -> None:
+    """Refuse what cannot be held, before the system ends the program for it, unless so chosen.
 
     Raises:
         DataError: more bytes are needed than there is memory; says so, and the remedy.
     """
     memory = memory_bytes()
-    if needed > memory:
+    if settings.stream is None and needed > memory:
         raise DataError(
             f"{source} would take {needed / 1e9:.1f} GB of memory, and this machine has "
             f"{memory / 1e9:.1f}: {remedy}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae.data.capacity import refuse_too_large
-from pyro_vae.data.images import Dataset, ImageData
+from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, warn
 from pyro_vae.data.settings import Settings
 from pyro_vae.data.streams import changed
@@ -35,27 +35,24 @@ def fit(dataset: Dataset, settings: Settings) -> Dataset:
     Raises:
         DataError: they cannot be held in the memory that there is.
     """
-    have, wanted = dataset.image_shape[1:], settings.height_width
-    if wanted and (have[0] < wanted[0] or have[1] < wanted[1]):
+    have, wanted = dataset.image_shape, _wanted(dataset.image_shape, settings)
+    if wanted == have:
+        return dataset
+    if have[1] < wanted[1] or have[2] < wanted[2]:
         warn(
-            f"{dataset.train.source}: images of {have[0]}×{have[1]} are enlarged to "
-            f"{wanted[0]}×{wanted[1]}; choose another with size="
+            f"{dataset.train.source}: images of {have[1]}×{have[2]} are enlarged to "
+            f"{wanted[1]}×{wanted[2]}; choose another with size="
         )
-    if settings.stream is None and not dataset.train.streamed:
-        channels, height, width = _wanted(dataset.image_shape, settings)
+    if not dataset.train.streamed:
+        channels, height, width = wanted
         refuse_too_large(
             (len(dataset.train) + len(dataset.test)) * channels * height * width,
+            settings,
             f"{dataset.train.source}, at {channels}×{height}×{width},",
             "choose a smaller size (size=64, --size 64)",
         )
-    return dataset.map(lambda part: _fit_part(part, settings))
-
-
-def _fit_part(data: ImageData, settings: Settings) -> ImageData:
-    wanted = _wanted(data.image_shape, settings)
-    if wanted == data.image_shape:
-        return data
-    return replace(data, images=changed(data.images, partial(_fitted, shape=wanted)))
+    change = partial(_fitted, shape=wanted)
+    return dataset.map(lambda part: replace(part, images=changed(part.images, change)))
 
 
 def _wanted(have: tuple[int, int, int], settings: Settings) -> tuple[int, int, int]:
