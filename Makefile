@@ -2,19 +2,24 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests stay in their order, so that those of a file share what it prepares; a worker that has none
+# left takes over some of another's.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 ARGS ?=
 
-.PHONY: train test test-slow lint docs clean
+.PHONY: train test test-slow coverage lint docs clean
 
 train: .venv/installed
-	$(BIN)/python scripts/train_svi.py $(ARGS)
+	$(BIN)/pyro-vae train $(ARGS)
 
 test: .venv/installed-test
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: .venv/installed-test
 	$(PYTEST) -m slow $(ARGS)
+
+coverage: .venv/installed-test
+	$(PYTEST) -m "not slow" --cov --cov-report term:skip-covered $(ARGS)
 
 docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -23,6 +28,7 @@ docs: .venv/installed-docs
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

@@ -1,65 +1,88 @@
-"""Annealing: which part of the weight beta counts at which time of a training.
+"""KL-annealing schedules: how the weight of the rate rises during training.
 
-An annealing is called with the part of the training done, in [0, 1], and returns a factor in
-[0, 1] by which beta is multiplied.
+An annealing schedule maps the fraction of the training that is done, in [0, 1], to a factor in
+[0, 1] that multiplies beta.
 """
 
 from abc import abstractmethod
 
+from pyro_vae.errors import ArgumentError
+
 
 class Annealing:
-    """A factor of beta as a function of the training's progress."""
+    """A KL-annealing schedule: the factor of beta as a function of the elapsed training."""
 
     @abstractmethod
-    def __call__(self, progress: float) -> float:
-        """The factor in [0, 1] when the part `progress` in [0, 1] of the training is done."""
+    def __call__(self, elapsed: float) -> float:
+        """Return the factor, in [0, 1], when the fraction `elapsed` of the training is done."""
 
 
 class Constant(Annealing):
-    """The whole weight throughout."""
+    """No annealing: the factor is 1 throughout.
 
-    def __call__(self, progress: float) -> float:
+    Example:
+        >>> Constant()(0.0)
+        1.0
+    """
+
+    def __call__(self, elapsed: float) -> float:
         return 1.0
 
 
 class Linear(Annealing):
-    """From exactly 0 to 1 in a straight line, then 1.
+    """A linear rise from exactly 0 to 1, where the factor then stays.
 
     Generating Sentences from a Continuous Space (Bowman et al., 2016), section 3.1.
 
     Args:
-        warm_up: the part of the training that the rise takes, in (0, 1].
+        warm_up: the fraction of the training that the rise takes, in (0, 1].
+
+    Raises:
+        ArgumentError: warm_up is not in (0, 1].
+
+    Example:
+        >>> annealing = Linear(warm_up=0.5)
+        >>> [annealing(elapsed) for elapsed in (0.0, 0.25, 0.5, 1.0)]
+        [0.0, 0.5, 1.0, 1.0]
     """
 
     def __init__(self, warm_up: float = 0.25) -> None:
-        self.warm_up = _part("Linear: warm_up", warm_up)
+        self.warm_up = _fraction("Linear: warm_up", warm_up)
 
-    def __call__(self, progress: float) -> float:
-        return min(progress / self.warm_up, 1.0)
+    def __call__(self, elapsed: float) -> float:
+        return min(elapsed / self.warm_up, 1.0)
 
 
 class Cyclical(Annealing):
-    """Several rises from exactly 0 to 1, each followed by a stay at 1.
+    """Several linear rises from exactly 0 to 1, each followed by a constant 1.
 
     Cyclical Annealing Schedule (Fu et al., 2019), equations 6 and 7.
 
     Args:
-        cycles: how many.
-        rise: the part of each cycle that its rise takes, in (0, 1].
+        cycles: the number of rises.
+        rise: the fraction of each cycle that its rise takes, in (0, 1].
+
+    Raises:
+        ArgumentError: cycles is below 1, or rise is not in (0, 1].
+
+    Example:
+        >>> annealing = Cyclical(cycles=2, rise=0.5)
+        >>> [annealing(elapsed) for elapsed in (0.0, 0.125, 0.25, 0.5, 0.625)]
+        [0.0, 0.5, 1.0, 0.0, 0.5]
     """
 
     def __init__(self, cycles: int = 4, rise: float = 0.5) -> None:
         if cycles < 1:
-            raise ValueError(f"Cyclical: cycles must be at least 1, got {cycles}.")
-        self.cycles, self.rise = cycles, _part("Cyclical: rise", rise)
+            raise ArgumentError(f"Cyclical: cycles must be at least 1, got {cycles}.")
+        self.cycles, self.rise = cycles, _fraction("Cyclical: rise", rise)
 
-    def __call__(self, progress: float) -> float:
-        if progress >= 1:
+    def __call__(self, elapsed: float) -> float:
+        if elapsed >= 1:
             return 1.0
-        return min(progress * self.cycles % 1 / self.rise, 1.0)
+        return min(elapsed * self.cycles % 1 / self.rise, 1.0)
 
 
-def _part(name: str, value: float) -> float:
+def _fraction(name: str, value: float) -> float:
     if not 0 < value <= 1:
-        raise ValueError(f"{name} must lie in (0, 1], got {value}.")
+        raise ArgumentError(f"{name} must lie in (0, 1], got {value}.")
     return value

@@ -1,4 +1,4 @@
-"""Likelihoods p(x|z): a decoder network, and the distribution that its output parameterises."""
+"""Likelihoods p(x|z): a decoder, and the distribution that its output parameterizes."""
 
 import math
 from typing import Literal
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import distributions
-from pyro_vae.distributions import LEVELS, GreyBernoulli
-from pyro_vae.module import Module
+from pyro_vae._module import Module
+from pyro_vae._scales import log_scale_of, scale_of, standardization
+from pyro_vae._spelling import renamed
+from pyro_vae.distributions import LEVELS, GrayBernoulli
+from pyro_vae.errors import ArgumentError, ArgumentTypeError, PyroVAEError
 from pyro_vae.networks import Decoder
-from pyro_vae.scales import log_scale_of, scale_of, standardisation
 
 constraints = dist.constraints
 
 
-class SupportError(ValueError):
+class SupportError(PyroVAEError, ValueError):
     """Images lie outside a likelihood's support."""
 
 
@@ -24,18 +26,19 @@ class Likelihood(Module):
     """A distribution over images (C, H, W) for each latent vector.
 
     Args:
-        decoder: a network, (..., D) -> (..., C, H, W), without a closing sigmoid. One of this
-            library's is widened to `outputs` parameters for each value; your own must return
-            (..., outputs * C, H, W), grouped by parameter, then by channel.
-        outputs: the parameters M that the distribution of one value has.
+        decoder: a network, (..., D) -> (..., C, H, W), without a final sigmoid. A `Decoder` of
+            this library is widened to M parameters for each value; any other network must return
+            (..., M * C, H, W), grouped by parameter, then by channel.
+        outputs: the number M of parameters of the distribution of one value.
     """
 
-    #: What the values of an image may be: "binary", "unit" ([0, 1]) or "levels" (k/255).
+    #: The values that an image may have: "binary", "unit" ([0, 1]) or "levels" (k/255).
     support: Literal["binary", "unit", "levels"] = "unit"
 
-    #: What log p(x|z) is of. "mass": of the values themselves, bits/dim follow directly.
-    #: "density": of values in [0, 1]; bits/dim of 256 levels follow for dequantised images, 8 more.
-    #: "none": of no normalised distribution, there are no bits/dim.
+    #: The kind of number that log p(x|z) is, on which bits per dimension depend. "mass": the
+    #: log-probability of the values themselves, from which they follow directly. "density": the
+    #: log-density of values in [0, 1]; for dequantized images, those of the 256 levels are 8 more.
+    #: "none": the logarithm of something that is not normalized, for which there are none.
     measure: Literal["mass", "density", "none"] = "density"
 
     def __init__(self, decoder: nn.Module, outputs: int = 1) -> None:
@@ -43,19 +46,19 @@ class Likelihood(Module):
         self.decoder = decoder.widened(outputs) if isinstance(decoder, Decoder) else decoder
         self.outputs = outputs
 
-    def forward(self, z: Tensor) -> dist.Distribution:
-        """p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
+        """Return p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
         raise NotImplementedError
 
     def decoded(self, z: Tensor) -> Tensor:
-        """The decoder's output by parameter, (M, ..., C, H, W).
+        """Return the decoder's output, split by parameter: (M, ..., C, H, W).
 
         Raises:
-            TypeError: the decoder's channels are no multiple of the M parameters.
+            ArgumentTypeError: the number of the decoder's channels is not a multiple of M.
         """
         images = self.decoder(z)
         if images.dim() < 3 or images.shape[-3] % self.outputs:
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"{type(self).__name__} needs {self.outputs} parameters for each value of an "
                 f"image, so its decoder must return {self.outputs} * C channels, but "
                 f"{type(self.decoder).__name__} returned the shape {tuple(images.shape)}."
@@ -63,17 +66,17 @@ class Likelihood(Module):
         return images.unflatten(-3, (self.outputs, -1)).movedim(-4, 0)
 
     def check(self, x: Tensor) -> None:
-        """Refuse images outside the support.
+        """Check that images lie in the support.
 
         Raises:
-            SupportError: naming the likelihood, what it needs and what came.
+            SupportError: they do not; it names the likelihood, what it needs, and a stray value.
         """
         constraint, needs, remedy = _SUPPORTS[self.support]
         inside = constraint.check(x)
         if not bool(inside.all()):
             stray = x[~inside][0].item()
             raise SupportError(
-                f"{type(self).__name__} needs {needs}, but a value is {stray:.4g}. {remedy}"
+                f"{type(self).__name__} needs {needs}, but got a value of {stray:.4g}. {remedy}"
             )
 
 
@@ -81,14 +84,18 @@ _SUPPORTS = {
     "binary": (
         constraints.boolean,
         "binary images (every value 0 or 1)",
-        "Binarise the data, or choose a likelihood for grey levels; "
-        "Bernoulli(grey_levels=True) takes them as the tutorials do.",
+        "Binarize the images, or choose a likelihood for gray levels; "
+        "Bernoulli(gray_levels=True) accepts them, as many tutorials do.",
     ),
-    "unit": (constraints.unit_interval, "values in [0, 1]", "Divide by the largest value."),
+    "unit": (
+        constraints.unit_interval,
+        "values in [0, 1]",
+        "Divide the images by their largest value.",
+    ),
     "levels": (
         distributions.levels,
         "256 levels (every value k/255)",
-        "Leave the data as they are, not dequantised, or choose a likelihood for values in "
+        "Use the images as they are, not dequantized, or choose a likelihood for values in "
         "[0, 1], such as Normal.",
     ),
 }
@@ -103,17 +110,25 @@ class Bernoulli(Likelihood):
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
-        grey_levels: accept any value in [0, 1], as many tutorials do. The sum above is then a
-            cross-entropy and no normalised density.
+        gray_levels: accept any value in [0, 1], as many tutorials do. The sum above is then a
+            cross-entropy, not a normalized density.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = Bernoulli(MLPDecoder(2, (1, 8, 8)))
+        >>> images = likelihood(torch.zeros(5, 2)).sample()
+        >>> images.shape, images.unique()
+        (torch.Size([5, 1, 8, 8]), tensor([0., 1.]))
     """
 
-    def __init__(self, decoder: nn.Module, grey_levels: bool = False) -> None:
+    @renamed(grey_levels="gray_levels")
+    def __init__(self, decoder: nn.Module, gray_levels: bool = False) -> None:
         super().__init__(decoder)
-        self.support = "unit" if grey_levels else "binary"
-        self.measure = "none" if grey_levels else "mass"
+        self.support = "unit" if gray_levels else "binary"
+        self.measure = "none" if gray_levels else "mass"
 
-    def forward(self, z: Tensor) -> dist.Distribution:
-        family = GreyBernoulli if self.support == "unit" else dist.Bernoulli
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
+        family = GrayBernoulli if self.support == "unit" else dist.Bernoulli
         return family(logits=self.decoder(z)).to_event(3)
 
 
@@ -122,45 +137,54 @@ class ContinuousBernoulli(Likelihood):
 
     The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019), section 3.
 
-    A density on [0, 1]: what the Bernoulli at grey levels is not. The decoder's outputs are the
-    logits of :math:`\lambda`.
+    A normalized density on [0, 1], which the Bernoulli at gray levels is not. The decoder's
+    outputs are the logits of :math:`\lambda`.
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = ContinuousBernoulli(MLPDecoder(2, (1, 8, 8)))
+        >>> likelihood(torch.zeros(5, 2)).mean.shape
+        torch.Size([5, 1, 8, 8])
     """
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__(decoder)
 
-    def forward(self, z: Tensor) -> dist.Distribution:
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
         return distributions.ContinuousBernoulli(self.decoder(z)).to_event(3)
 
 
 class _LocationScale(Likelihood):
-    """A distribution that is shifted and scaled: what `Normal` and its like share."""
+    """A distribution with a location and a scale: what `Normal` and similar classes share."""
 
+    log_scale: Tensor
+
+    @renamed(standardised="standardized")
     def __init__(
         self,
         decoder: nn.Module,
         scale: float = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
-        standardised: tuple[float, float] = (0.0, 1.0),
+        standardized: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__(decoder, outputs=2 if learned == "value" else 1)
         if learned not in (False, True, "channel", "value"):
-            raise ValueError(f"learned must be a bool, 'channel' or 'value', got {learned!r}.")
-        self.learned, self.sigmoid = learned, sigmoid
-        self.standardised = standardisation(*standardised)
-        if sigmoid and self.standardised != (0, 1):
-            raise ValueError(
-                f"{type(self).__name__}: a sigmoid ends in [0, 1] whatever the images are: with "
-                "standardised, give sigmoid=False (or standardised=(0, 1))."
+            raise ArgumentError(
+                f"{type(self).__name__}: learned must be a bool, 'channel' or 'value', got "
+                f"{learned!r}."
             )
-        try:
-            log_scale = log_scale_of(scale)
-        except ValueError as error:
-            raise ValueError(f"{type(self).__name__}: {error}") from None
+        self.learned, self.sigmoid = learned, sigmoid
+        self.standardized = standardization(*standardized)
+        if sigmoid and self.standardized != (0, 1):
+            raise ArgumentError(
+                f"{type(self).__name__}: standardized needs sigmoid=False, got "
+                f"standardized={self.standardized}: a sigmoid would keep the mean in [0, 1]."
+            )
+        log_scale = log_scale_of(scale, type(self).__name__)
         if learned == "channel":
             log_scale = log_scale.repeat(_channels(decoder), 1, 1)
         if learned in (True, "channel"):
@@ -170,26 +194,26 @@ class _LocationScale(Likelihood):
 
     @property
     def scale(self) -> Tensor:
-        """The scale, shape () or (C, 1, 1); one learned per value: where it starts from."""
+        """The scale, shape () or (C, 1, 1); the initial one if it is learned for each value."""
         return scale_of(self.log_scale)
 
-    def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
-        """The distribution of single values."""
+    def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
+        """Return the distribution of single values."""
         raise NotImplementedError
 
-    def forward(self, z: Tensor) -> dist.Distribution:
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
         loc, *log_ratio = self.decoded(z)
         scale = scale_of(self.log_scale + log_ratio[0]) if log_ratio else self.scale
-        mean, deviation = self.standardised
+        mean, deviation = self.standardized
         loc = loc.sigmoid() if self.sigmoid else mean + deviation * loc
         return self.family(loc, scale).to_event(3)
 
 
 def _channels(decoder: nn.Module) -> int:
-    """The channels C that a decoder says it returns."""
+    """Return the number C of channels that a decoder declares."""
     shape = getattr(decoder, "image_shape", None)
     if shape is None:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"The decoder {type(decoder).__name__} does not say how many channels it returns: "
             "give it an attribute `image_shape`, (C, H, W)."
         )
@@ -203,20 +227,27 @@ class Normal(_LocationScale):
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
-        scale: the standard deviation sigma, in units of [0, 1] images; where it is learned, the
-            value it starts from.
-        learned: learn sigma: one (True), one for each "channel" (the decoder must say its
-            `image_shape`), or one for each "value", by a second output of the decoder.
-        sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
-        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
-            (x - m)/s, that of x is m + s times it.
+        scale: the standard deviation sigma, in units of [0, 1] images; if it is learned, its
+            initial value.
+        learned: learn sigma: a single one (True), one for each "channel" (the decoder must have an
+            attribute `image_shape`), or one for each "value" (a second output of the decoder).
+        sigmoid: apply a sigmoid to the mean, which keeps it in [0, 1].
+        standardized: (m, s): the decoder returns the mean of the standardized images (x - m)/s,
+            so that the mean of x is m plus s times it. Needs sigmoid=False.
 
     Raises:
-        ValueError: the scale is not above 0.0001, s not above 0, or a sigmoid is to end in
-            standardised images.
+        ArgumentError: the scale is not above 0.0001, s is not above 0, or standardized is combined
+            with a sigmoid.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = Normal(MLPDecoder(2, (3, 8, 8)), scale=0.1, learned="channel")
+        >>> images = likelihood(torch.zeros(5, 2))
+        >>> images.batch_shape, images.event_shape, likelihood.scale.shape
+        (torch.Size([5]), torch.Size([3, 8, 8]), torch.Size([3, 1, 1]))
     """
 
-    def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
+    def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
         return dist.Normal(loc, scale)
 
 
@@ -227,20 +258,25 @@ class Laplace(_LocationScale):
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
-        scale: the scale b, in units of [0, 1] images; where it is learned, the value it starts
-            from.
-        learned: learn b: one (True), one for each "channel" (the decoder must say its
-            `image_shape`), or one for each "value", by a second output of the decoder.
-        sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
-        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
-            (x - m)/s, that of x is m + s times it.
+        scale: the scale b, in units of [0, 1] images; if it is learned, its initial value.
+        learned: learn b: a single one (True), one for each "channel" (the decoder must have an
+            attribute `image_shape`), or one for each "value" (a second output of the decoder).
+        sigmoid: apply a sigmoid to the mean, which keeps it in [0, 1].
+        standardized: (m, s): the decoder returns the mean of the standardized images (x - m)/s,
+            so that the mean of x is m plus s times it. Needs sigmoid=False.
 
     Raises:
-        ValueError: the scale is not above 0.0001, s not above 0, or a sigmoid is to end in
-            standardised images.
+        ArgumentError: the scale is not above 0.0001, s is not above 0, or standardized is combined
+            with a sigmoid.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = Laplace(MLPDecoder(2, (1, 8, 8)), scale=0.1)
+        >>> likelihood(torch.zeros(5, 2)).log_prob(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5])
     """
 
-    def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
+    def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
         return dist.Laplace(loc, scale)
 
 
@@ -251,20 +287,26 @@ class StudentT(_LocationScale):
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
-        degrees: the degrees of freedom nu > 1; few of them bear outliers.
-        scale: the scale s, in units of [0, 1] images; where it is learned, the value it starts
-            from.
-        learned: learn s: one (True), one for each "channel" (the decoder must say its
-            `image_shape`), or one for each "value", by a second output of the decoder.
-        sigmoid: close the mean with a sigmoid, which keeps it in [0, 1].
-        standardised: (m, s), without a sigmoid: the decoder's output is the mean of the images
-            (x - m)/s, that of x is m + s times it.
+        degrees: the degrees of freedom nu > 1; with few of them, outliers cost little.
+        scale: the scale s, in units of [0, 1] images; if it is learned, its initial value.
+        learned: learn s: a single one (True), one for each "channel" (the decoder must have an
+            attribute `image_shape`), or one for each "value" (a second output of the decoder).
+        sigmoid: apply a sigmoid to the mean, which keeps it in [0, 1].
+        standardized: (m, s): the decoder returns the mean of the standardized images (x - m)/s,
+            so that the mean of x is m plus s times it. Needs sigmoid=False.
 
     Raises:
-        ValueError: the scale is not above 0.0001, s not above 0, a sigmoid is to end in
-            standardised images, or there is no mean (degrees <= 1).
+        ArgumentError: the scale is not above 0.0001, s is not above 0, standardized is combined
+            with a sigmoid, or degrees is not above 1.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = StudentT(MLPDecoder(2, (1, 8, 8)), scale=0.1, learned="value")
+        >>> likelihood(torch.zeros(5, 2)).log_prob(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5])
     """
 
+    @renamed(standardised="standardized")
     def __init__(
         self,
         decoder: nn.Module,
@@ -272,35 +314,43 @@ class StudentT(_LocationScale):
         scale: float = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
-        standardised: tuple[float, float] = (0.0, 1.0),
+        standardized: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        super().__init__(decoder, scale, learned, sigmoid, standardised)
+        super().__init__(decoder, scale, learned, sigmoid, standardized)
         if degrees <= 1:
-            raise ValueError(f"StudentT: degrees must exceed 1, got {degrees}.")
+            raise ArgumentError(
+                f"StudentT: degrees must exceed 1, got {degrees}: with fewer there is no mean."
+            )
         self.degrees = degrees
 
-    def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
+    def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
         return dist.StudentT(self.degrees, loc, scale)
 
 
 class DiscretizedLogistic(_LocationScale):
-    r"""Discretised logistic, :math:`P(x|z) = \prod_i [F_i(x_i + \delta) - F_i(x_i - \delta)]`.
+    r"""Discretized logistic, :math:`P(x|z) = \prod_i [F_i(x_i + \delta) - F_i(x_i - \delta)]`.
 
     Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016).
 
-    The mass of 256 levels, :math:`F_i(x) = \sigma((x - \mu_i(z)) / s)` and :math:`\delta = 1/510`;
-    the levels 0 and 255 absorb the tails.
+    The probability mass of 256 levels, with :math:`F_i(x) = \sigma((x - \mu_i(z)) / s)` and
+    :math:`\delta = 1/510`; the levels 0 and 255 absorb the tails.
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
-        scale: the scale s, in units of [0, 1] images; where it is learned, the value it starts
-            from.
-        learned: learn s: one (True), one for each "channel" (the decoder must say its
-            `image_shape`), or one for each "value", by a second output of the decoder.
-        sigmoid: close the location mu with a sigmoid, which keeps it in [0, 1].
+        scale: the scale s, in units of [0, 1] images; if it is learned, its initial value.
+        learned: learn s: a single one (True), one for each "channel" (the decoder must have an
+            attribute `image_shape`), or one for each "value" (a second output of the decoder).
+        sigmoid: apply a sigmoid to the location mu, which keeps it in [0, 1].
 
     Raises:
-        ValueError: the scale is not above 0.0001.
+        ArgumentError: the scale is not above 0.0001.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = DiscretizedLogistic(MLPDecoder(2, (1, 8, 8)))
+        >>> levels = 255 * likelihood(torch.zeros(5, 2)).sample()
+        >>> torch.allclose(levels, levels.round())
+        True
     """
 
     support = "levels"
@@ -315,29 +365,39 @@ class DiscretizedLogistic(_LocationScale):
     ) -> None:
         super().__init__(decoder, scale, learned, sigmoid)
 
-    def family(self, loc: Tensor, scale: Tensor) -> dist.Distribution:
+    def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
         return distributions.DiscretizedLogistic(loc, scale)
 
 
 class DiscretizedLogisticMixture(Likelihood):
-    r"""Mixture of discretised logistics, :math:`P(x|z) = \prod_i \sum_k w_{ik} P_{ik}(x_i)`.
+    r"""Mixture of discretized logistics, :math:`P(x|z) = \prod_i \sum_k w_{ik} P_{ik}(x_i)`.
 
     PixelCNN++ (Salimans et al., 2017), section 2.1.
 
-    The mass of 256 levels, as in `DiscretizedLogistic`; the channels are independent given z. The
-    locations start evenly spread over [0, 1].
+    The probability mass of 256 levels, as in `DiscretizedLogistic`; the channels are independent
+    given z. The initial locations are evenly spread over [0, 1].
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
         components: the number K of logistics for each value.
+
+    Raises:
+        ArgumentError: components is not positive.
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = DiscretizedLogisticMixture(MLPDecoder(2, (1, 8, 8)), components=3)
+        >>> likelihood(torch.zeros(5, 2)).sample().shape
+        torch.Size([5, 1, 8, 8])
     """
 
     support = "levels"
     measure = "mass"
+    start: Tensor
 
     def __init__(self, decoder: nn.Module, components: int = 10) -> None:
         if components < 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"DiscretizedLogisticMixture: components must be positive, got {components}."
             )
         super().__init__(decoder, outputs=3 * components)
@@ -345,7 +405,7 @@ class DiscretizedLogisticMixture(Likelihood):
         start = (torch.arange(components) + 0.5) / components
         self.register_buffer("start", start, persistent=False)
 
-    def forward(self, z: Tensor) -> dist.Distribution:
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
         logits, loc, log_scale = self.decoded(z).movedim(0, -1).chunk(3, -1)
         scale = scale_of(log_scale - math.log(self.components))
         each = distributions.DiscretizedLogistic(self.start + loc, scale)
@@ -359,6 +419,12 @@ class Categorical(Likelihood):
 
     Args:
         decoder: network, (..., D) -> (..., C, H, W).
+
+    Example:
+        >>> from pyro_vae.networks import MLPDecoder
+        >>> likelihood = Categorical(MLPDecoder(2, (1, 8, 8)))
+        >>> likelihood(torch.zeros(5, 2)).log_prob(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5])
     """
 
     support = "levels"
@@ -367,6 +433,6 @@ class Categorical(Likelihood):
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__(decoder, outputs=LEVELS)
 
-    def forward(self, z: Tensor) -> dist.Distribution:
+    def forward(self, z: Tensor) -> dist.TorchDistribution:
         logits = self.decoded(z).movedim(0, -1)
         return distributions.LevelCategorical(logits=logits).to_event(3)

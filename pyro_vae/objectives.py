@@ -1,7 +1,7 @@
-r"""Objectives: which bound on log p(x) is maximised.
+r"""Objectives: the bounds on log p(x) that training maximizes.
 
 An objective is a callable of a model, images (B, C, H, W) and a weight beta. It returns a `Bound`,
-whose `loss` is minimised. The evidence lower bound weighs two terms,
+whose `loss` is minimized. The evidence lower bound has two terms,
 
 .. math::
 
@@ -9,15 +9,15 @@ whose `loss` is minimised. The evidence lower bound weighs two terms,
     \text{distortion} = -\mathbb E_q \log p(x|z), \quad
     \text{rate} = \mathrm{KL}(q(z|x) \,\|\, p(z)),
 
-and is a bound on log p(x) for beta >= 1, tightest at 1. Whatever is optimised, distortion and rate
-are reported beside it. Sources: Auto-Encoding Variational Bayes (Kingma and Welling, 2014),
-equations 6 (sampled rate) and 7 (closed form); beta-VAE (Higgins et al., 2017); the words
-"distortion" and "rate": Fixing a Broken ELBO (Alemi et al., 2018).
+and is a bound on log p(x) for beta >= 1, tightest at 1. Whichever objective is optimized, the
+distortion and the rate are reported with it. Sources: Auto-Encoding Variational Bayes (Kingma and
+Welling, 2014), equations 6 (sampled rate) and 7 (closed form); beta-VAE (Higgins et al., 2017); for
+the terms "distortion" and "rate", Fixing a Broken ELBO (Alemi et al., 2018).
 """
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyro.distributions as dist
 import torch
@@ -26,16 +26,24 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
+from pyro_vae.errors import ArgumentError, PyroVAEError
 from pyro_vae.vae import VAE
 
 
-class ObjectiveError(ValueError):
-    """An objective needs what the model's distributions do not have."""
+class ObjectiveError(PyroVAEError, ValueError):
+    """An objective needs something that the model's distributions do not have."""
 
 
 class Bound(NamedTuple):
-    """What one evaluation of an objective gives; each of shape (), in nats per image."""
+    """The value of an objective and its terms, each of shape (), in nats per image.
+
+    Attributes:
+        loss: the value to minimize.
+        distortion: the mean of -log p(x|z), without gradient.
+        rate: the mean of KL(q(z|x) || p(z)), without gradient.
+    """
 
     loss: Tensor
     distortion: Tensor
@@ -43,19 +51,20 @@ class Bound(NamedTuple):
 
 
 class Objective:
-    """A bound to maximise: its negative is the loss."""
+    """A bound to maximize, whose negative is the loss."""
 
     def start(self, images: int) -> None:
-        """Called before a training with the number of training images."""
+        """Take the number of training images, before a training."""
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
-        """The bound at images x (B, C, H, W), averaged over them.
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
+        """Return the bound at images x, averaged over them.
 
         Args:
             vae: the model.
             x: images, (B, C, H, W).
             beta: the weight of the rate.
-            progress: the part of the training done, in [0, 1]; for objectives that change.
+            elapsed: the fraction of the training that is done, in [0, 1], for objectives that
+                change in its course.
         """
         raise NotImplementedError
 
@@ -66,16 +75,26 @@ class ELBO(Objective):
     Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equations 6 and 7.
 
     Args:
-        analytic_kl: take the rate in closed form where there is one (`TraceMeanField_ELBO`), not
-            from the posterior's draws (`Trace_ELBO`). The two agree in expectation. Never so for
-            a posterior that is not reparameterised; always so for one whose draws are only
-            relaxed, such as a straight-through Bernoulli.
-        particles: draws from the posterior per image.
+        analytic_kl: take the rate in closed form where there is one (`TraceMeanField_ELBO`)
+            instead of estimating it from the posterior's draws (`Trace_ELBO`). The two agree in
+            expectation. A posterior that is not reparameterized always uses draws; one whose draws
+            have no exact gradient, such as a straight-through Bernoulli, always the closed form.
+        particles: the number of draws from the posterior for each image.
+
+    Raises:
+        ArgumentError: particles is not positive.
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> bound = ELBO(analytic_kl=True)(vae, x, beta=4.0)
+        >>> torch.allclose(bound.loss, bound.distortion + 4 * bound.rate)
+        True
     """
 
     def __init__(self, analytic_kl: bool = False, particles: int = 1) -> None:
         if particles < 1:
-            raise ValueError(f"ELBO: particles must be positive, got {particles}.")
+            raise ArgumentError(f"ELBO: particles must be positive, got {particles}.")
         self.analytic_kl = analytic_kl
         settings = {
             "num_particles": particles,
@@ -84,12 +103,13 @@ class ELBO(Objective):
         }
         self.sampled, self.analytic = Trace_ELBO(**settings), TraceMeanField_ELBO(**settings)
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
+    @renamed(progress="elapsed")
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
         analytic = self.analytic_kl or getattr(vae.posterior, "analytic_kl_only", False)
         try:
             return self._bound(vae, x, beta, analytic)
         except NotImplementedError:
-            # Pyro takes the closed form of reparameterised posteriors alone.
+            # Pyro supports the closed form only for reparameterized posteriors.
             if not analytic:
                 raise
             return self._bound(vae, x, beta, analytic=False)
@@ -100,72 +120,103 @@ class ELBO(Objective):
             total = estimator.differentiable_loss(vae.model, vae.guide, x, beta=beta)
         loss = total / len(x)
         with torch.no_grad():
-            mean_rate = rate(*latents, analytic=analytic).mean()
+            posterior, prior, z = latents
+            mean_rate = rate(posterior, prior, z, analytic).mean()
             return Bound(loss, loss - beta * mean_rate, mean_rate)
 
 
 class FreeBits(Objective):
-    r"""The ELBO in which every dimension may spend some rate for nothing.
+    r"""The ELBO with some rate in every latent dimension free of cost.
 
     :math:`-\text{distortion} - \beta \sum_d \max(\lambda, \overline{\text{rate}}_d)`, the rates
     averaged over the batch. Improved Variational Inference with Inverse Autoregressive Flow
-    (Kingma et al., 2016), free bits. Needs a factorised posterior and prior.
+    (Kingma et al., 2016), free bits. It needs a factorized posterior and prior.
 
     Args:
         nats: the free rate lambda of each dimension, in nats.
         analytic_kl: take the rates in closed form where there is one.
+
+    Raises:
+        ArgumentError: nats is negative.
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> bound = FreeBits(nats=100.0)(vae, x)
+        >>> torch.allclose(bound.loss, bound.distortion + 2 * 100)
+        True
     """
 
     def __init__(self, nats: float = 0.5, analytic_kl: bool = True) -> None:
         if nats < 0:
-            raise ValueError(f"FreeBits: nats must be 0 or more, got {nats}.")
+            raise ArgumentError(f"FreeBits: nats must be 0 or more, got {nats}.")
         self.nats, self.analytic_kl = nats, analytic_kl
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
-        q, p, z, distortion = _draw(vae, x, "free bits")
+    @renamed(progress="elapsed")
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "FreeBits")
         rates = rate_per_dimension(q, p, z, self.analytic_kl).mean(0)
         loss = distortion.mean() + beta * rates.clamp(min=self.nats).sum()
         return Bound(loss, distortion.mean().detach(), rates.sum().detach())
 
 
 class Capacity(Objective):
-    r"""The rate is held at a capacity that grows with the training.
+    r"""The ELBO with its rate held at a capacity that grows during training.
 
-    Loss :math:`\text{distortion} + \beta \, |\text{rate} - C|`, where C rises linearly from 0.
-    Understanding Disentangling in beta-VAE (Burgess et al., 2018), equation 8.
+    The loss is :math:`\text{distortion} + \beta \, |\text{rate} - C|`, where C rises linearly
+    from 0. Understanding Disentangling in beta-VAE (Burgess et al., 2018), equation 8.
 
     Args:
-        nats: the capacity C at the end, in nats per image.
-        rise: the part of the training that the rise takes, in (0, 1].
+        nats: the final capacity C, in nats per image.
+        rise: the fraction of the training that the rise takes, in (0, 1].
         analytic_kl: take the rate in closed form where there is one.
+
+    Raises:
+        ArgumentError: nats is negative, or rise is not in (0, 1].
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> bound = Capacity(nats=25.0)(vae, x, elapsed=0.0)
+        >>> torch.allclose(bound.loss, bound.distortion + bound.rate)  # C is still 0
+        True
     """
 
     def __init__(self, nats: float = 25.0, rise: float = 0.8, analytic_kl: bool = True) -> None:
         if nats < 0 or not 0 < rise <= 1:
-            raise ValueError(
-                f"Capacity: nats must be 0 or more and rise lie in (0, 1], got {nats} and {rise}."
+            raise ArgumentError(
+                "Capacity: nats must be 0 or more and rise must lie in (0, 1], got "
+                f"{nats} and {rise}."
             )
         self.nats, self.rise, self.analytic_kl = nats, rise, analytic_kl
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
-        q, p, z, distortion = _draw(vae, x, "a rate capacity")
+    @renamed(progress="elapsed")
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "Capacity")
         mean_rate = rate(q, p, z, self.analytic_kl).mean()
-        capacity = self.nats * min(progress / self.rise, 1.0)
+        capacity = self.nats * min(elapsed / self.rise, 1.0)
         loss = distortion.mean() + beta * (mean_rate - capacity).abs()
         return Bound(loss, distortion.mean().detach(), mean_rate.detach())
 
 
 class TotalCorrelation(Objective):
-    r"""beta-TC-VAE: beta weighs the dependence between dimensions alone.
+    r"""The objective of the beta-TC-VAE: beta weighs only the dependence between dimensions.
 
     The rate, averaged over the data, is
     :math:`I(x; z) + \mathrm{KL}(q(z) \| \prod_d q(z_d)) + \sum_d \mathrm{KL}(q(z_d) \| p(z_d))`;
-    the middle term, the total correlation, is weighed. The aggregate q(z) is estimated from the
-    batch, weighted by the size of the data set. Isolating Sources of Disentanglement in VAEs
-    (Chen et al., 2018), equations 2 to 4. Needs a factorised posterior and prior.
+    beta multiplies the middle term, the total correlation. The aggregate q(z) is estimated from
+    the batch, weighted by the size of the data set. Isolating Sources of Disentanglement in VAEs
+    (Chen et al., 2018), equations 2 to 4. It needs a factorized posterior and prior.
 
     Args:
-        images: the number of training images; `fit` says it if it is not given.
+        images: the number of training images; `fit` provides it if it is not given.
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> bound = TotalCorrelation(images=1000)(vae, x, beta=1.0)
+        >>> torch.allclose(bound.loss, bound.distortion + bound.rate)
+        True
     """
 
     def __init__(self, images: int | None = None) -> None:
@@ -174,10 +225,11 @@ class TotalCorrelation(Objective):
     def start(self, images: int) -> None:
         self.images = self.given or images
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
-        q, p, z, distortion = _draw(vae, x, "total correlation")
+    @renamed(progress="elapsed")
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "TotalCorrelation")
         q_each, p_each = factors(q), factors(p)
-        # (i, j, d): the density at image i's draw under image j's posterior.
+        # (i, j, d): the log-density of image i's draw under image j's posterior.
         log_q = q_each.log_prob(z[:, None])
         count = math.log(len(x) * (self.images or len(x)))
         log_aggregate = log_q.sum(2).logsumexp(1) - count
@@ -193,27 +245,39 @@ class TotalCorrelation(Objective):
 
 
 class IWAE(Objective):
-    r"""The importance-weighted bound, tighter than the ELBO.
+    r"""The importance-weighted bound, which is tighter than the ELBO.
 
     .. math::
 
         \mathcal L_K = \mathbb E \log \frac1K \sum_k w_k, \qquad
         w_k = \frac{p(x|z_k) \, p(z_k)}{q(z_k|x)}.
 
-    Importance Weighted Autoencoders (Burda et al., 2016), equation 8. The doubly reparameterised
+    Importance Weighted Autoencoders (Burda et al., 2016), equation 8. The doubly reparameterized
     gradient keeps its signal-to-noise ratio as K grows: Doubly Reparameterized Gradient Estimators
     (Tucker et al., 2018), equation 8. With `repeats` M it is the MIWAE, with `elbo_weight` the
     CIWAE, and with `partial` the PIWAE of Tighter Variational Bounds are Not Necessarily Better
-    (Rainforth et al., 2018), section 4. Needs a reparameterised posterior.
+    (Rainforth et al., 2018), section 4. It needs a reparameterized posterior.
 
     Args:
         samples: the number K of importance samples in a bound.
         repeats: the number M of bounds averaged, each with its own K samples.
-        doubly_reparameterized: use the gradient of Tucker et al. for the posterior. Needs a
-            posterior whose parameters can be detached (all but flows).
-        partial: train the likelihood and prior on the tighter bound of M K samples, the posterior
-            on the average of M bounds.
-        elbo_weight: the part of the ELBO mixed in, in [0, 1].
+        doubly_reparameterized: use the gradient of Tucker et al. for the posterior. This needs a
+            posterior whose parameters can be detached, which excludes flows.
+        partial: train the likelihood and the prior on the tighter bound of M K samples, and the
+            posterior on the average of M bounds.
+        elbo_weight: the weight of the ELBO that is mixed in, in [0, 1].
+
+    Raises:
+        ArgumentError: samples or repeats is not positive, elbo_weight is not in [0, 1], or it is
+            combined with another gradient.
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> _ = torch.manual_seed(0)
+        >>> bound = IWAE(samples=50)(vae, x)
+        >>> bool(bound.loss < bound.distortion + bound.rate)
+        True
     """
 
     def __init__(
@@ -225,18 +289,23 @@ class IWAE(Objective):
         elbo_weight: float = 0.0,
     ) -> None:
         if min(samples, repeats) < 1:
-            raise ValueError(f"IWAE: samples and repeats must be positive: {samples}, {repeats}.")
+            raise ArgumentError(
+                f"IWAE: samples and repeats must be positive, got {samples} and {repeats}."
+            )
         if not 0 <= elbo_weight <= 1:
-            raise ValueError(f"IWAE: elbo_weight must lie in [0, 1], got {elbo_weight}.")
+            raise ArgumentError(f"IWAE: elbo_weight must lie in [0, 1], got {elbo_weight}.")
         if elbo_weight and (doubly_reparameterized or partial):
-            raise ValueError("IWAE: elbo_weight combines with the plain gradient alone.")
+            raise ArgumentError(
+                "IWAE: elbo_weight must be 0 with doubly_reparameterized or partial, got "
+                f"{elbo_weight}."
+            )
         self.samples, self.repeats = samples, repeats
         self.doubly_reparameterized, self.partial = doubly_reparameterized, partial
         self.elbo_weight = elbo_weight
 
-    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, progress: float = 1.0) -> Bound:
-        what = "an importance-weighted bound"
-        q, p, z, distortion = _draw(vae, x, what, (self.repeats, self.samples))
+    @renamed(progress="elapsed")
+    def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
+        q, p, z, distortion = _draw(vae, x, "IWAE", (self.repeats, self.samples))
         log_p = p.log_prob(z)
         if self.doubly_reparameterized or self.partial:
             _require_weight_one(beta)
@@ -248,15 +317,15 @@ class IWAE(Objective):
         return Bound(-bound.mean(), distortion.mean().detach(), mean_rate)
 
     def _bound(self, log_w: Tensor) -> Tensor:
-        """The bound of each image, (B,), from log-weights (M, K, B)."""
+        """Return the bound of each image, (B,), from log-weights (M, K, B)."""
         bound = (log_w.logsumexp(1) - math.log(self.samples)).mean(0)
         return (1 - self.elbo_weight) * bound + self.elbo_weight * log_w.mean((0, 1))
 
-    def _split_bound(self, q: dist.Distribution, z: Tensor, log_joint: Tensor) -> Tensor:
-        """The bound of each image, (B,), whose gradient differs between p and q.
+    def _split_bound(self, q: dist.TorchDistribution, z: Tensor, log_joint: Tensor) -> Tensor:
+        """Return the bound of each image, (B,), with different gradients for p and q.
 
-        Every draw weighs `share` in the gradient of p(x, z). What flows back to q, through z and
-        (unless doubly reparameterised) through its density, weighs `share * ratio`.
+        Every draw has the weight `share` in the gradient of p(x, z). The gradient of q, through z
+        and (unless doubly reparameterized) through its density, has the weight `share * ratio`.
         """
         log_w = log_joint - detached(q).log_prob(z)
         fixed = log_w.detach()
@@ -267,7 +336,7 @@ class IWAE(Objective):
         if self.partial:
             every = repeat.logsumexp(0, keepdim=True)
             share = (fixed - every).exp()
-            # Far beyond this, the share has vanished in floating point.
+            # Where the ratio is larger, the share has long vanished in floating point.
             ratio = (every - repeat - math.log(self.repeats)).clamp(max=80).exp() * ratio
             bound = every.flatten(0, 1).squeeze(0) - math.log(self.samples * self.repeats)
         if self.doubly_reparameterized:
@@ -281,10 +350,10 @@ class IWAE(Objective):
 
 
 class Latents(poutine.messenger.Messenger):
-    """Keeps what a guide and then a model said of z: unpacks as q(z|x), p(z) and z."""
+    """A context that records z in a guide and then a model; it unpacks as q(z|x), p(z) and z."""
 
     def __enter__(self) -> "Latents":
-        self.sites: list[tuple[dist.Distribution, Tensor]] = []
+        self.sites: list[tuple[dist.TorchDistribution, Tensor]] = []
         return super().__enter__()
 
     def _pyro_post_sample(self, message: dict) -> None:
@@ -297,15 +366,22 @@ class Latents(poutine.messenger.Messenger):
 
 
 def rate(
-    posterior: dist.Distribution, prior: dist.Distribution, z: Tensor, analytic: bool
+    posterior: dist.TorchDistribution, prior: dist.TorchDistribution, z: Tensor, analytic: bool
 ) -> Tensor:
-    """KL(q(z|x) || p(z)), in nats, per image: in closed form if wanted and known, else at draws z.
+    """Return KL(q(z|x) || p(z)) for each image, in nats.
 
-    z: (..., B, D) drawn from the posterior; the result has shape (..., B).
+    Args:
+        posterior: q(z|x), batch shape (B,).
+        prior: p(z).
+        z: draws from the posterior, (..., B, D).
+        analytic: use the closed form if it is known, instead of the draws.
+
+    Returns:
+        The rates, (B,) in closed form, else (..., B).
     """
     if analytic:
         try:
-            # Not every closed form broadcasts: that of two Bernoullis does not.
+            # Expand, since not every closed form broadcasts: that of two Bernoullis does not.
             return kl_divergence(posterior, prior.expand(posterior.batch_shape))
         except NotImplementedError:
             pass
@@ -313,50 +389,51 @@ def rate(
 
 
 def rate_per_dimension(
-    posterior: dist.Distribution, prior: dist.Distribution, z: Tensor, analytic: bool
+    posterior: dist.TorchDistribution, prior: dist.TorchDistribution, z: Tensor, analytic: bool
 ) -> Tensor:
-    """The rate of every latent dimension, (..., B, D), in nats; z: (..., B, D).
+    """Return the rate of every latent dimension, in nats, like `rate`, but with a last axis (D,).
 
     Raises:
-        ObjectiveError: the posterior or the prior does not factorise over dimensions.
+        ObjectiveError: the posterior or the prior does not factorize over dimensions.
     """
     return rate(factors(posterior), factors(prior), z, analytic)
 
 
-def factors(distribution: dist.Distribution) -> dist.Distribution:
-    """The one-dimensional distributions that a factorised one is made of, batch shape (..., D).
+def factors(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
+    """Return the one-dimensional factors of a factorized distribution, batch shape (..., D).
 
     Raises:
-        ObjectiveError: it is not made so.
+        ObjectiveError: the distribution is not factorized.
     """
-    base = getattr(distribution, "base_dist", None)
+    base: Any = getattr(distribution, "base_dist", None)
     independent = isinstance(distribution, torch.distributions.Independent)
     if not independent or distribution.event_dim != 1 or base.event_shape:
         raise ObjectiveError(
-            "The rate of single dimensions needs a posterior and a prior that factorise, such as "
+            "The rate of single dimensions needs a posterior and a prior that factorize, such as "
             f"DiagonalNormal and StandardNormal; {type(distribution).__name__} does not."
         )
     return base
 
 
-def detached(distribution: dist.Distribution) -> dist.Distribution:
-    """The same distribution, through whose parameters no gradient flows.
+def detached(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
+    """Return the same distribution with detached parameters.
 
     Raises:
-        ObjectiveError: its parameters cannot be reached (a flow's lie in its network).
+        ObjectiveError: its parameters cannot be detached, as those of a flow, which lie in its
+            network.
     """
     if isinstance(distribution, torch.distributions.Independent):
         base = detached(distribution.base_dist)
         return base.to_event(distribution.reinterpreted_batch_ndims)
     own = vars(distribution)
     parameters = {name: own[name].detach() for name in distribution.arg_constraints if name in own}
-    if "scale_tril" in parameters:  # The same covariance in other words may be kept beside it.
+    if "scale_tril" in parameters:  # The same covariance may be kept in other forms as well.
         parameters.pop("covariance_matrix", None)
         parameters.pop("precision_matrix", None)
     try:
         if parameters:
             return type(distribution)(**parameters)
-    except TypeError:  # Its constructor has other names.
+    except TypeError:  # The arguments of its constructor have other names.
         pass
     raise ObjectiveError(
         "This gradient needs a posterior whose parameters can be detached, such as "
@@ -365,20 +442,20 @@ def detached(distribution: dist.Distribution) -> dist.Distribution:
 
 
 def _draw(
-    vae: VAE, x: Tensor, what: str, shape: tuple[int, ...] = ()
-) -> tuple[dist.Distribution, dist.Distribution, Tensor, Tensor]:
-    """q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
+    vae: VAE, x: Tensor, objective: str, shape: tuple[int, ...] = ()
+) -> tuple[dist.TorchDistribution, dist.TorchDistribution, Tensor, Tensor]:
+    """Return q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
     q = vae.posterior(x)
     if not has_density(q):
         raise ObjectiveError(
-            f"{what.capitalize()} needs a posterior with a density, and Delta has none: train it "
-            "with ELBO, or choose another posterior, such as DiagonalNormal."
+            f"{objective} needs a posterior with a density, and Delta has none: train it with "
+            "ELBO, or choose another posterior, such as DiagonalNormal."
         )
     if not q.has_rsample or getattr(vae.posterior, "analytic_kl_only", False):
         name = type(vae.posterior).__name__
         raise ObjectiveError(
-            f"{what.capitalize()} needs a reparameterised posterior, and {name} is none: train it "
-            "with ELBO, or choose another posterior, such as DiagonalNormal."
+            f"{objective} needs a reparameterized posterior, and {name} is not one: train it with "
+            "ELBO, or choose another posterior, such as DiagonalNormal."
         )
     z = q.rsample(shape)
     return q, vae.prior(), z, -vae.likelihood(z).log_prob(x)
@@ -387,6 +464,6 @@ def _draw(
 def _require_weight_one(beta: float) -> None:
     if beta != 1:
         raise ObjectiveError(
-            f"IWAE: this gradient holds for the plain bound alone, but beta is {beta:g}: set it "
+            f"IWAE: doubly_reparameterized and partial need beta = 1, but beta is {beta:g}: set it "
             "to 1, without annealing."
         )

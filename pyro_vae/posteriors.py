@@ -1,4 +1,4 @@
-"""Posteriors q(z|x): an encoder network, and heads that turn its features into a distribution."""
+"""Posteriors q(z|x): an encoder, and heads that turn its features into a distribution."""
 
 import math
 from typing import Literal
@@ -9,20 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyro_vae import distributions
+from pyro_vae._module import Module
+from pyro_vae._scales import bounded_exp
 from pyro_vae.distributions import Flow, zuko
-from pyro_vae.module import Module
-from pyro_vae.scales import bounded_exp
+from pyro_vae.errors import ArgumentError, ArgumentTypeError
 
 
 class Posterior(Module):
     """A distribution over latent vectors (D,) for each image.
 
     Args:
-        encoder: a network, (B, C, H, W) -> (B, F), that says F in its attribute `features`.
+        encoder: a network, (B, C, H, W) -> (B, F), whose attribute `features` is F.
         latent_size: the dimension D.
     """
 
-    #: Draws carry no true gradient: the rate must be taken in closed form.
+    #: Whether the gradient of its draws is not exact, so that the rate needs its closed form.
     analytic_kl_only: bool = False
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
@@ -31,17 +32,21 @@ class Posterior(Module):
         self.latent_size = latent_size
 
     def head(self, size: int | None = None) -> nn.Linear:
-        """A linear map from the encoder's features to `size` (default: D) parameters."""
+        """Return a linear layer from the encoder's features to `size` parameters, by default D.
+
+        Raises:
+            ArgumentTypeError: the encoder has no integer attribute `features`.
+        """
         features = getattr(self.encoder, "features", None)
         if not isinstance(features, int):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"The encoder {type(self.encoder).__name__} does not say how many features it "
-                "returns per image: give it an integer attribute `features`."
+                "returns for each image: give it an integer attribute `features`."
             )
         return nn.Linear(features, self.latent_size if size is None else size)
 
-    def forward(self, x: Tensor) -> dist.Distribution:
-        """q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
+        """Return q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
         raise NotImplementedError
 
 
@@ -53,8 +58,18 @@ class DiagonalNormal(Posterior):
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
-        spread: what the second head gives, log sigma^2 or log sigma. The same family of
-            distributions; the gradient of the head differs by a factor of two.
+        spread: what the second head returns, log sigma^2 or log sigma. The family of distributions
+            is the same; the gradient of the head differs by a factor of two.
+
+    Raises:
+        ArgumentError: spread is neither of the two.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = DiagonalNormal(MLPEncoder((1, 8, 8)), latent_size=2)
+        >>> q = posterior(torch.rand(5, 1, 8, 8))
+        >>> q.batch_shape, q.event_shape, q.rsample((3,)).shape
+        (torch.Size([5]), torch.Size([2]), torch.Size([3, 5, 2]))
     """
 
     def __init__(
@@ -65,14 +80,16 @@ class DiagonalNormal(Posterior):
     ) -> None:
         super().__init__(encoder, latent_size)
         if spread not in ("log_variance", "log_scale"):
-            raise ValueError(f"spread must be log_variance or log_scale, got {spread!r}.")
+            raise ArgumentError(
+                f"DiagonalNormal: spread must be log_variance or log_scale, got {spread!r}."
+            )
         self.mean = self.head()
         self.spread = self.head()
-        self.half = 0.5 if spread == "log_variance" else 1.0
+        self.factor = 0.5 if spread == "log_variance" else 1.0
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
-        scale = bounded_exp(self.half * self.spread(features))
+        scale = bounded_exp(self.factor * self.spread(features))
         return dist.Normal(self.mean(features), scale).to_event(1)
 
 
@@ -86,7 +103,15 @@ class FullNormal(Posterior):
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = FullNormal(MLPEncoder((1, 8, 8)), latent_size=2)
+        >>> posterior(torch.rand(5, 1, 8, 8)).covariance_matrix.shape
+        torch.Size([5, 2, 2])
     """
+
+    places: Tensor
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
         super().__init__(encoder, latent_size)
@@ -96,7 +121,7 @@ class FullNormal(Posterior):
         rows, columns = torch.tril_indices(latent_size, latent_size, offset=-1)
         self.register_buffer("places", rows * latent_size + columns, persistent=False)
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
         diagonal = bounded_exp(self.log_diagonal(features)).diag_embed()
         scale_tril = diagonal.flatten(-2).index_add(-1, self.places, self.below(features))
@@ -111,6 +136,12 @@ class Laplace(Posterior):
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = Laplace(MLPEncoder((1, 8, 8)), latent_size=2)
+        >>> posterior(torch.rand(5, 1, 8, 8)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
@@ -118,7 +149,7 @@ class Laplace(Posterior):
         self.mean = self.head()
         self.log_scale = self.head()
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
         scale = bounded_exp(self.log_scale(features))
         return dist.Laplace(self.mean(features), scale).to_event(1)
@@ -129,16 +160,23 @@ class InverseAutoregressiveFlow(Posterior):
 
     Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), sec. 4.
 
-    The d-th outputs of mu and sigma depend on the dimensions before d alone, so that drawing takes
-    one pass for each transform; scoring a point that was not drawn takes D. Starts from a diagonal
-    Normal. Transforms from Zuko.
+    The d-th outputs of mu and sigma depend only on the dimensions before d, so that drawing takes
+    one pass for each transform; scoring a point that was not drawn takes D. The flow starts from a
+    diagonal Normal. The transforms are Zuko's.
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
         transforms: the number of transforms; the order of the dimensions alternates.
         hidden: the width of the two hidden layers of each transform's network.
-        context: the number of features of the image that the transforms see.
+        context: the number of features of the image on which the transforms are conditioned.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = InverseAutoregressiveFlow(MLPEncoder((1, 8, 8)), latent_size=2)
+        >>> q = posterior(torch.rand(5, 1, 8, 8))
+        >>> q.log_prob(q.rsample()).shape
+        torch.Size([5])
     """
 
     def __init__(
@@ -157,7 +195,7 @@ class InverseAutoregressiveFlow(Posterior):
             latent_size, context, transforms=transforms, hidden_features=(hidden, hidden)
         ).transform
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
         scale = bounded_exp(self.log_scale(features))
         start = dist.Normal(self.mean(features), scale).to_event(1)
@@ -169,12 +207,18 @@ class PlanarFlow(Posterior):
 
     Variational Inference with Normalizing Flows (Rezende and Mohamed, 2015), section 4.1.
 
-    Starts from a diagonal Normal; the encoder gives the parameters of every transform.
+    The flow starts from a diagonal Normal; the encoder gives the parameters of every transform.
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
         transforms: the number T of transforms.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = PlanarFlow(MLPEncoder((1, 8, 8)), latent_size=2, transforms=3)
+        >>> posterior(torch.rand(5, 1, 8, 8)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, encoder: nn.Module, latent_size: int, transforms: int = 4) -> None:
@@ -185,7 +229,7 @@ class PlanarFlow(Posterior):
         self.u, self.w = self.head(transforms * latent_size), self.head(transforms * latent_size)
         self.b = self.head(transforms)
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
         scale = bounded_exp(self.log_scale(features))
         start = dist.Normal(self.mean(features), scale).to_event(1)
@@ -201,22 +245,35 @@ class PowerSpherical(Posterior):
 
     The Power Spherical distribution (De Cao and Aziz, 2020).
 
-    On the unit sphere, exactly reparameterised; for the prior `HypersphereUniform`. The
-    concentration kappa lies between 0.0001 and 100,000.
+    A distribution on the unit sphere, exactly reparameterized, for the prior `HypersphereUniform`.
+    The concentration kappa lies between 0.0001 and 100,000.
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the number of coordinates D > 1; the sphere has dimension D - 1.
+
+    Raises:
+        ArgumentError: latent_size is below 2.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = PowerSpherical(MLPEncoder((1, 8, 8)), latent_size=3)
+        >>> z = posterior(torch.rand(5, 1, 8, 8)).rsample()
+        >>> z.norm(dim=-1).allclose(torch.ones(5))
+        True
     """
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
         super().__init__(encoder, latent_size)
         if latent_size < 2:
-            raise ValueError(f"A sphere needs 2 coordinates at least, not {latent_size}.")
+            raise ArgumentError(
+                f"PowerSpherical: latent_size must be at least 2, got {latent_size}: "
+                "a sphere needs two coordinates."
+            )
         self.direction = self.head()
         self.log_concentration = self.head(1)
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         features = self.encoder(x)
         log_concentration = self.log_concentration(features).squeeze(-1)
         concentration = log_concentration.clamp(math.log(1e-4), math.log(1e5)).exp()
@@ -229,18 +286,24 @@ class Bernoulli(Posterior):
 
     Neural Variational Inference and Learning in Belief Networks (Mnih and Gregor, 2014), section 2.
 
-    Binary codes, trained by the score function: no bias, high variance.
+    Binary codes, trained by the score function, whose gradient is unbiased but of high variance.
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = Bernoulli(MLPEncoder((1, 8, 8)), latent_size=100)
+        >>> posterior(torch.rand(5, 1, 8, 8)).sample().unique()
+        tensor([0., 1.])
     """
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
         super().__init__(encoder, latent_size)
         self.logits = self.head()
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         return dist.Bernoulli(logits=self.logits(self.encoder(x))).to_event(1)
 
 
@@ -249,17 +312,24 @@ class StraightThroughBernoulli(Bernoulli):
 
     Estimating or Propagating Gradients Through Stochastic Neurons (Bengio et al., 2013).
 
-    Binary codes whose draws pass gradients on to the probabilities: low variance, some bias. The
-    rate is always that of the Bernoulli, in closed form.
+    Binary codes whose draws pass gradients on to the probabilities. The gradient is of low
+    variance, but biased. The rate is always that of the Bernoulli, in closed form.
 
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = StraightThroughBernoulli(MLPEncoder((1, 8, 8)), latent_size=100)
+        >>> z = posterior(torch.rand(5, 1, 8, 8)).rsample()
+        >>> z.unique().tolist(), z.requires_grad
+        ([0.0, 1.0], True)
     """
 
     analytic_kl_only = True
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         logits = self.logits(self.encoder(x))
         return distributions.StraightThroughBernoulli(logits=logits).to_event(1)
 
@@ -272,11 +342,17 @@ class Delta(Posterior):
     Args:
         encoder: network, (B, C, H, W) -> (B, F).
         latent_size: the dimension D.
+
+    Example:
+        >>> from pyro_vae.networks import MLPEncoder
+        >>> posterior = Delta(MLPEncoder((1, 8, 8)), latent_size=2)
+        >>> posterior(torch.rand(5, 1, 8, 8)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, encoder: nn.Module, latent_size: int) -> None:
         super().__init__(encoder, latent_size)
         self.mean = self.head()
 
-    def forward(self, x: Tensor) -> dist.Distribution:
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
         return dist.Delta(self.mean(self.encoder(x)), event_dim=1)

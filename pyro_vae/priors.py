@@ -1,10 +1,9 @@
 """Priors p(z): modules whose call returns a Pyro distribution, batch shape (), event shape (D,)."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import pyro.distributions as dist
 import torch
@@ -12,28 +11,32 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_vae import distributions
+from pyro_vae._modes import evaluating
+from pyro_vae._module import Module
+from pyro_vae._scales import SMALLEST_SCALE, log_scale_of, scale_of
+from pyro_vae._spelling import rename_methods, warn_of
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
-from pyro_vae.modes import evaluating
-from pyro_vae.module import Module
+from pyro_vae.errors import ArgumentError, StateError
 from pyro_vae.networks import ACTIVATIONS
-from pyro_vae.scales import SMALLEST_SCALE, log_scale_of, scale_of
-
-if TYPE_CHECKING:
-    from pyro_vae.vae import VAE
+from pyro_vae.vae import VAE
 
 
 class Prior(Module):
-    """A distribution over latent vectors (D,)."""
+    """A distribution over latent vectors (D,).
 
-    def forward(self) -> dist.Distribution:
-        """p(z), batch shape (), event shape (D,)."""
+    A prior may have two more methods, whether it is of this class or any other callable:
+    `join(vae)`, which the `VAE` that takes the prior calls once, and by which the prior may share
+    the model's other parts; and `initialize(images)`, which is called with training images
+    (n, C, H, W) before the first step of a training. `VampPrior` has both.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        rename_methods(cls, start_from="initialize")  # Its name up to version 0.1.
+
+    def forward(self) -> dist.TorchDistribution:
+        """Return p(z), batch shape (), event shape (D,)."""
         raise NotImplementedError
-
-    def join(self, vae: VAE) -> None:
-        """Called once by the VAE that takes this prior: a prior may share its other parts."""
-
-    def start_from(self, images: Tensor) -> None:
-        """Called with training images (n, C, H, W) before the first step of a training."""
 
 
 class StandardNormal(Prior):
@@ -43,14 +46,22 @@ class StandardNormal(Prior):
 
     Args:
         latent_size: the dimension D.
+
+    Example:
+        >>> prior = StandardNormal(2)
+        >>> prior().sample((3,)).shape
+        torch.Size([3, 2])
     """
+
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, latent_size: int) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_size), persistent=False)
         self.register_buffer("scale", torch.ones(latent_size), persistent=False)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return dist.Normal(self.loc, self.scale).to_event(1)
 
 
@@ -63,11 +74,19 @@ class Normal(Prior):
         latent_size: the dimension D.
         loc: the mean mu, one number or one for each dimension.
         scale: the standard deviation sigma, one number or one for each dimension.
-        learned: learn both, from these values.
+        learned: learn both, starting at these values.
 
     Raises:
-        ValueError: a scale is not above 0.0001, or the numbers do not fit the dimension.
+        ArgumentError: a scale is not above 0.0001, or there are not D numbers.
+
+    Example:
+        >>> prior = Normal(2, loc=[0.0, 1.0], scale=0.5)
+        >>> prior().mean
+        tensor([0., 1.])
     """
+
+    loc: Tensor
+    log_scale: Tensor
 
     def __init__(
         self,
@@ -77,8 +96,9 @@ class Normal(Prior):
         learned: bool = False,
     ) -> None:
         super().__init__()
-        _place(self, "loc", _vector(loc, latent_size, "loc"), learned)
-        log_scale = log_scale_of(_vector(scale, latent_size, "scale"))
+        name = type(self).__name__
+        _place(self, "loc", _vector(loc, latent_size, f"{name}: loc"), learned)
+        log_scale = log_scale_of(_vector(scale, latent_size, f"{name}: scale"), name)
         _place(self, "log_scale", log_scale, learned)
 
     @property
@@ -86,7 +106,7 @@ class Normal(Prior):
         """The scale sigma, shape (D,)."""
         return scale_of(self.log_scale)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return dist.Normal(self.loc, self.scale).to_event(1)
 
 
@@ -99,13 +119,18 @@ class Laplace(Normal):
         latent_size: the dimension D.
         loc: the mean mu, one number or one for each dimension.
         scale: the scale b, one number or one for each dimension.
-        learned: learn both, from these values.
+        learned: learn both, starting at these values.
 
     Raises:
-        ValueError: a scale is not above 0.0001, or the numbers do not fit the dimension.
+        ArgumentError: a scale is not above 0.0001, or there are not D numbers.
+
+    Example:
+        >>> prior = Laplace(2, scale=0.5)
+        >>> prior().log_prob(torch.zeros(2))
+        tensor(0.)
     """
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return dist.Laplace(self.loc, self.scale).to_event(1)
 
 
@@ -114,28 +139,42 @@ class MixtureOfGaussians(Prior):
 
     Variational Deep Embedding (Jiang et al., 2017), its generative process.
 
-    Learned. It starts spread out: equal weights, means that fill a Normal evenly, and a variance
-    of about 1 in all.
+    All parameters are learned. Initially the weights are equal, the means are spread evenly over a
+    Normal, and the variance of the whole mixture is about 1.
 
     Args:
         latent_size: the dimension D.
         components: the number K of components.
-        scale: the standard deviation of a component at the start, in (0, 1).
+        scale: the initial standard deviation of each component, in (0, 1).
+
+    Raises:
+        ArgumentError: components is not positive, or scale is not in (0, 1).
+
+    Example:
+        >>> prior = MixtureOfGaussians(2, components=5)
+        >>> prior().sample((3,)).shape
+        torch.Size([3, 2])
     """
 
     def __init__(self, latent_size: int, components: int = 10, scale: float = 0.5) -> None:
         super().__init__()
         _require_components(self, components)
         if not SMALLEST_SCALE < scale < 1:
-            raise ValueError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
+            raise ArgumentError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
         self.components = components
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(math.sqrt(1 - scale**2) * _spread(components, latent_size))
-        self.log_scale = nn.Parameter(log_scale_of(torch.full((components, latent_size), scale)))
+        scales = torch.full((components, latent_size), scale)
+        self.log_scale = nn.Parameter(log_scale_of(scales, "MixtureOfGaussians"))
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         scale = scale_of(self.log_scale)
         return Mixture(self.logits, dist.Normal(self.loc, scale).to_event(1))
+
+
+_NOT_JOINED = (
+    "A VampPrior needs a posterior: give it to a VAE first, VAE(prior=VampPrior(...), ...)."
+)
 
 
 class VampPrior(Prior):
@@ -143,14 +182,33 @@ class VampPrior(Prior):
 
     VAE with a VampPrior (Tomczak and Welling, 2018), its mixture of posteriors.
 
-    A mixture of the model's own posteriors q at learned pseudo-inputs u, images in [0, 1]. It
-    shares the posterior's weights, and starts from training images. For any posterior with a
-    density or a mass: all but Delta.
+    A mixture of the model's own posteriors q at learned pseudo-inputs u, which are images in
+    [0, 1]. It shares the posterior's weights, and its pseudo-inputs start at training images. It
+    takes any posterior with a density or a mass: all but Delta.
 
     Args:
         latent_size: the dimension D.
         components: the number K of pseudo-inputs.
+
+    Raises:
+        ArgumentError: components is not positive.
+
+    Example:
+        >>> from pyro_vae import likelihoods, networks, posteriors
+        >>> vae = VAE(
+        ...     VampPrior(2, components=5),
+        ...     likelihoods.Normal(networks.MLPDecoder(2, (1, 8, 8))),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> vae.prior.initialize(torch.rand(100, 1, 8, 8))
+        >>> vae.prior().sample((3,)).shape
+        torch.Size([3, 2])
     """
+
+    logits: Tensor
+    started: Tensor
+    pseudo_inputs: nn.Parameter | None
+    _posterior: Callable[[Tensor], dist.TorchDistribution]
 
     def __init__(self, latent_size: int, components: int = 500) -> None:
         super().__init__()
@@ -161,7 +219,8 @@ class VampPrior(Prior):
         self.register_parameter("pseudo_inputs", None)
 
     def join(self, vae: VAE) -> None:
-        # Not an attribute in nn.Module's sense: the posterior's weights stay the posterior's.
+        """Share a model's posterior, and make pseudo-inputs of the shape of its images."""
+        # Bypass nn.Module's own: the posterior's weights must not be registered twice.
         object.__setattr__(self, "_posterior", vae.posterior)
         if self.pseudo_inputs is None:
             with torch.no_grad(), evaluating(vae):
@@ -170,50 +229,66 @@ class VampPrior(Prior):
             self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape).to(z))
 
     @torch.no_grad()
-    def start_from(self, images: Tensor) -> None:
-        """Start at images drawn at random, each at most once while there are enough.
+    def initialize(self, images: Tensor) -> None:
+        """Set the pseudo-inputs to images (n, C, H, W) drawn at random.
 
-        Pseudo-inputs that were started stay where their training led them.
+        No image is drawn twice unless n is below K. A second call changes nothing: the
+        pseudo-inputs of a trained model are kept.
+
+        Raises:
+            StateError: the prior is not part of a model.
         """
         if self.started:
             return
+        if self.pseudo_inputs is None:
+            raise StateError(_NOT_JOINED)
         self.started.fill_(True)
         rounds = math.ceil(self.components / len(images))
         order = torch.cat([torch.randperm(len(images)) for _ in range(rounds)])
         self.pseudo_inputs.copy_(images[order[: self.components].to(images.device)])
 
-    def forward(self) -> dist.Distribution:
+    def start_from(self, images: Tensor) -> None:
+        """Do the same as `initialize`, whose name this was up to version 0.1."""
+        warn_of("VampPrior.start_from", "initialize", stacklevel=3)
+        VampPrior.initialize(self, images)
+
+    def forward(self) -> dist.TorchDistribution:
         if self.pseudo_inputs is None:
-            raise RuntimeError("A VampPrior needs a posterior: give it to a VAE before calling it.")
+            raise StateError(_NOT_JOINED)
         return Mixture(self.logits, self._posterior(self.pseudo_inputs.clamp(0, 1)))
 
 
 class NormalizingFlow(Prior):
-    r"""Normalising flow, :math:`p(z) = \mathcal N(f(z); 0, I) \, |\det \partial f / \partial z|`.
+    r"""Normalizing flow, :math:`p(z) = \mathcal N(f(z); 0, I) \, |\det \partial f / \partial z|`.
 
     Variational Lossy Autoencoder (Chen et al., 2017), section 3.2.
 
-    Learned. The transforms f are autoregressive, so that scoring takes one pass and drawing D;
-    with 2 passes, they are the coupling transforms of Real NVP (Dinh et al., 2017).
-    They are those of Neural Spline Flows (Durkan et al., 2019), or the affine ones of Masked
-    Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), from Zuko.
+    All parameters are learned. The transforms f are autoregressive: scoring takes one pass, and
+    drawing takes D. With 2 passes they are the coupling transforms of Real NVP (Dinh et al., 2017).
+    Their families are those of Neural Spline Flows (Durkan et al., 2019) and of Masked
+    Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), both from Zuko.
 
     Args:
         latent_size: the dimension D.
         family: "spline" or "affine".
         transforms: the number of transforms; the order of the dimensions alternates.
         hidden: the width of the two hidden layers of each transform's network.
-        passes: how many groups of dimensions depend on those before, drawn one after another; D
-            unless given.
-        activation: "relu", or "tanh", under which no code however far out can make the next
-            transform's shift large: for many affine transforms in many dimensions.
-        steepest: how many times an affine transform stretches or shrinks a dimension at most. As
-            1,000, after Zuko, six in a row make one unusual code worth 1e17 nats, and one step
-            towards it ends a training; as 2, they cannot.
+        passes: the number of groups of dimensions, drawn one after another, each of which depends
+            on those before it; D by default.
+        activation: "relu" or "tanh". With "tanh", a distant latent vector cannot make the shift of
+            the next transform large, which matters for many affine transforms in many dimensions.
+        steepest: the largest factor by which an affine transform stretches or shrinks a dimension.
+            With 1,000, Zuko's default, six transforms can give one unusual latent vector a
+            log-density of 1e17 nats, and a step toward it ends a training; with 2, they cannot.
 
     Raises:
-        ValueError: there is no such family or activation, there are no passes, or steepest is not
-            above 1.
+        ArgumentError: the family or the activation is unknown, passes is below 2 (1 in one
+            dimension), or steepest is not above 1.
+
+    Example:
+        >>> prior = NormalizingFlow(3, family="affine", passes=2)
+        >>> prior().log_prob(torch.zeros(5, 3)).shape
+        torch.Size([5])
     """
 
     def __init__(
@@ -228,15 +303,18 @@ class NormalizingFlow(Prior):
     ) -> None:
         super().__init__()
         if not steepest > 1:
-            raise ValueError(f"NormalizingFlow: steepest must be above 1, got {steepest:g}.")
+            raise ArgumentError(f"NormalizingFlow: steepest must be above 1, got {steepest:g}.")
         if activation not in ("relu", "tanh"):
-            raise ValueError(
+            raise ArgumentError(
                 f"NormalizingFlow: activation must be relu or tanh, got {activation!r}."
             )
-        if passes is not None and passes < 1:
-            raise ValueError(f"NormalizingFlow: passes must be positive, got {passes}.")
+        fewest = min(2, latent_size)  # In one pass, no dimension would depend on another.
+        if passes is not None and passes < fewest:
+            raise ArgumentError(f"NormalizingFlow: passes must be at least {fewest}, got {passes}.")
         if family not in ("spline", "affine"):
-            raise ValueError(f"NormalizingFlow: family must be spline or affine, got {family!r}.")
+            raise ArgumentError(
+                f"NormalizingFlow: family must be spline or affine, got {family!r}."
+            )
         affine = partial(zuko.transforms.MonotonicAffineTransform, slope=1 / steepest)
         make = {
             "spline": zuko.flows.NSF,
@@ -250,11 +328,11 @@ class NormalizingFlow(Prior):
             activation=ACTIVATIONS[activation],
         ).transform
         self.base = StandardNormal(latent_size)
-        if latent_size == 1:  # Then Zuko has no networks, and starts far from the identity.
+        if latent_size == 1:  # Zuko then has no networks, and starts far from the identity.
             for parameter in self.transform.parameters():
                 parameter.data.mul_(0.1)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return Flow(self.transform(), self.base())
 
 
@@ -263,19 +341,32 @@ class HypersphereUniform(Prior):
 
     Hyperspherical Variational Auto-Encoders (Davidson et al., 2018), section 3.
 
-    A density with respect to the surface of the sphere.
+    The density is with respect to the surface of the sphere.
 
     Args:
         latent_size: the number of coordinates D > 1; the sphere has dimension D - 1.
+
+    Raises:
+        ArgumentError: latent_size is below 2.
+
+    Example:
+        >>> prior = HypersphereUniform(3)
+        >>> prior().sample((5,)).norm(dim=-1).allclose(torch.ones(5))
+        True
     """
+
+    like: Tensor
 
     def __init__(self, latent_size: int) -> None:
         super().__init__()
         if latent_size < 2:
-            raise ValueError(f"A sphere needs 2 coordinates at least, not {latent_size}.")
+            raise ArgumentError(
+                f"HypersphereUniform: latent_size must be at least 2, got {latent_size}: "
+                "a sphere needs two coordinates."
+            )
         self.register_buffer("like", torch.zeros(latent_size), persistent=False)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return distributions.HypersphereUniform(self.like)
 
 
@@ -286,21 +377,28 @@ class Bernoulli(Prior):
 
     Args:
         latent_size: the dimension D.
-        probability: of a 1, in (0, 1).
-        learned: learn one for each dimension, from this value.
+        probability: the probability of a 1, in (0, 1).
+        learned: learn one for each dimension, starting at this value.
 
     Raises:
-        ValueError: the probability is not in (0, 1).
+        ArgumentError: the probability is not in (0, 1).
+
+    Example:
+        >>> prior = Bernoulli(2, probability=0.25)
+        >>> prior().mean
+        tensor([0.2500, 0.2500])
     """
+
+    logits: Tensor
 
     def __init__(self, latent_size: int, probability: float = 0.5, learned: bool = False) -> None:
         super().__init__()
         if not 0 < probability < 1:
-            raise ValueError(f"Bernoulli: probability must lie in (0, 1), got {probability}.")
+            raise ArgumentError(f"Bernoulli: probability must lie in (0, 1), got {probability}.")
         logit = math.log(probability / (1 - probability))
         _place(self, "logits", torch.full((latent_size,), logit), learned)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return dist.Bernoulli(logits=self.logits).to_event(1)
 
 
@@ -309,22 +407,27 @@ class Flat(Prior):
 
     Reducing the Dimensionality of Data with Neural Networks (Hinton and Salakhutdinov, 2006).
 
-    It is no distribution: nothing can be drawn from it, and there is no ELBO under it.
+    It is not a distribution: nothing can be drawn from it, and it gives no ELBO.
 
     Args:
         latent_size: the dimension D.
+
+    Example:
+        >>> prior = Flat(2)
+        >>> prior().log_prob(torch.zeros(5, 2))
+        tensor([0., 0., 0., 0., 0.])
     """
 
     def __init__(self, latent_size: int) -> None:
         super().__init__()
         self.latent_size = latent_size
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.TorchDistribution:
         return FlatDistribution(constraints.real_vector, (), (self.latent_size,))
 
 
 def _place(module: nn.Module, name: str, value: Tensor, learned: bool) -> None:
-    """A parameter where it is learned, else a constant."""
+    """Register a parameter if it is learned, and a buffer otherwise."""
     if learned:
         module.register_parameter(name, nn.Parameter(value))
     else:
@@ -334,18 +437,18 @@ def _place(module: nn.Module, name: str, value: Tensor, learned: bool) -> None:
 def _require_components(prior: Prior, components: int) -> None:
     if components < 1:
         name = type(prior).__name__
-        raise ValueError(f"{name}: components must be positive, got {components}.")
+        raise ArgumentError(f"{name}: components must be positive, got {components}.")
 
 
 def _vector(value: float | list[float], size: int, name: str) -> Tensor:
-    """One number, or one for each dimension, as (D,)."""
+    """Return one number, or one for each dimension, as a vector (D,)."""
     vector = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach()
     if vector.dim() and vector.shape != (size,):
-        raise ValueError(f"{name} must be one number or {size} of them, got {vector.numel()}.")
+        raise ArgumentError(f"{name} must be one number or {size} of them, got {vector.numel()}.")
     return vector.expand(size).clone()
 
 
 def _spread(count: int, size: int) -> Tensor:
-    """`count` points, (count, size), that fill a standard Normal more evenly than random ones."""
+    """Return points (count, size) that fill a standard Normal more evenly than random ones."""
     even = torch.quasirandom.SobolEngine(size, scramble=True).draw(count)
     return dist.Normal(0.0, 1.0).icdf(even.clamp(1e-3, 1 - 1e-3)).to(torch.get_default_dtype())

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: told of every step and of every epoch's validation loss."""
+"""Learning-rate schedules, driven by the steps of a training and by its validation losses."""
 
 import math
 from typing import Any
@@ -6,69 +6,110 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from pyro_vae.errors import ArgumentError
+
 
 class Schedule:
-    """Sets the learning rate as training goes on; this one leaves it as it is."""
+    """A learning-rate schedule: the base class, which keeps the learning rate constant."""
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:
-        """Take charge of the optimiser, from this learning rate."""
+        """Take charge of an optimizer and set its learning rate."""
         self.optimizer, self.learning_rate = optimizer, learning_rate
         _set(optimizer, learning_rate)
 
-    def before_step(self, progress: float) -> None:
-        """Called before every step; progress in [0, 1) is the part of all steps already made."""
+    def before_step(self, elapsed: float) -> None:
+        """Set the learning rate of the next step.
+
+        Args:
+            elapsed: the fraction of all steps that is done, in [0, 1).
+        """
 
     def after_epoch(self, loss: float) -> bool:
-        """Called with each epoch's validation loss; False ends the training."""
+        """Take an epoch's validation loss; return False to end the training."""
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later `load_state_dict` needs to go on."""
+        """Return the state from which `load_state_dict` continues."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
 
 
 class Constant(Schedule):
-    """The same learning rate throughout."""
+    """A constant learning rate.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.Adam([torch.zeros(1)])
+        >>> schedule = Constant()
+        >>> schedule.start(optimizer, learning_rate=0.01)
+        >>> schedule.before_step(0.9)
+        >>> optimizer.param_groups[0]["lr"]
+        0.01
+    """
 
 
 class OneCycle(Schedule):
-    """Linear warm-up to the learning rate, then half a cosine down to zero.
+    """A linear warm-up to the learning rate, then half a cosine down to zero.
 
     After Super-Convergence (Smith and Topin, 2018) and SGDR (Loshchilov and Hutter, 2017).
 
     Args:
-        warm_up: the part of all steps spent warming up.
+        warm_up: the fraction of all steps that the warm-up takes, in [0, 1).
+
+    Raises:
+        ArgumentError: warm_up is not in [0, 1).
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.Adam([torch.zeros(1)])
+        >>> schedule = OneCycle(warm_up=0.2)
+        >>> schedule.start(optimizer, learning_rate=0.01)
+        >>> for elapsed in (0.0, 0.2, 0.6):
+        ...     schedule.before_step(elapsed)
+        ...     print(f"{optimizer.param_groups[0]['lr']:.4f}")
+        0.0005
+        0.0100
+        0.0050
     """
 
     def __init__(self, warm_up: float = 0.1) -> None:
         if not 0 <= warm_up < 1:
-            raise ValueError(f"OneCycle: warm_up must lie in [0, 1), got {warm_up}.")
+            raise ArgumentError(f"OneCycle: warm_up must lie in [0, 1), got {warm_up}.")
         self.warm_up = warm_up
 
-    def before_step(self, progress: float) -> None:
-        if progress < self.warm_up:
-            factor = 0.05 + 0.95 * progress / self.warm_up
+    def before_step(self, elapsed: float) -> None:
+        if elapsed < self.warm_up:
+            factor = 0.05 + 0.95 * elapsed / self.warm_up
         else:
-            descent = (progress - self.warm_up) / (1 - self.warm_up)
+            descent = (elapsed - self.warm_up) / (1 - self.warm_up)
             factor = 0.5 * (1 + math.cos(math.pi * descent))
         _set(self.optimizer, self.learning_rate * factor)
 
 
 class Plateau(Schedule):
-    """Divide the learning rate when the validation loss has stopped falling.
+    """A learning rate that is reduced when the validation loss has stopped falling.
 
     Args:
-        factor: what the learning rate is multiplied by.
-        patience: epochs without a better loss that are let pass.
-        stop_below: end the training once the learning rate is smaller than this.
-        least_gain: how far the loss must fall to be better, in nats per image; None: by 1e-4 of
-            its size, which depends on its constants, such as a density's.
+        factor: the factor, in (0, 1), by which the learning rate is multiplied.
+        patience: the number of epochs without improvement before that happens.
+        stop_below: end the training once the learning rate is below this.
+        least_gain: the smallest improvement that counts, in nats per image. By default it is 1e-4
+            times the size of the best loss, which depends on constants such as a density's.
 
     Raises:
-        ValueError: factor is not in (0, 1), or another setting is negative.
+        ArgumentError: factor is not in (0, 1), or another argument is negative.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.Adam([torch.zeros(1)])
+        >>> schedule = Plateau(factor=0.5, patience=0)
+        >>> schedule.start(optimizer, learning_rate=0.01)
+        >>> [schedule.after_epoch(loss) for loss in (100.0, 90.0, 95.0)]
+        [True, True, True]
+        >>> optimizer.param_groups[0]["lr"]
+        0.005
     """
 
     def __init__(
@@ -79,9 +120,12 @@ class Plateau(Schedule):
         least_gain: float | None = None,
     ) -> None:
         if not 0 < factor < 1:
-            raise ValueError(f"Plateau: factor must lie between 0 and 1, got {factor:g}.")
+            raise ArgumentError(f"Plateau: factor must lie in (0, 1), got {factor:g}.")
         if min(patience, stop_below, least_gain or 0) < 0:
-            raise ValueError("Plateau: patience, stop_below and least_gain must be 0 or more.")
+            raise ArgumentError(
+                "Plateau: patience, stop_below and least_gain must be 0 or more, got "
+                f"{patience}, {stop_below} and {least_gain}."
+            )
         self.factor, self.patience, self.stop_below = factor, patience, stop_below
         self.least_gain = least_gain
 
@@ -101,10 +145,14 @@ class Plateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.plateau.load_state_dict(state)
-        self.plateau.threshold_mode = "abs"  # Runs of before kept "rel".
+        self.plateau.threshold_mode = "abs"  # Runs of version 0.1 saved "rel".
 
     def _gain_that_counts(self) -> float:
-        """In nats. PyTorch's relative rule takes a worse loss for better where it is negative."""
+        """Return the smallest improvement that counts, in nats.
+
+        PyTorch's relative threshold is not used: it takes a worse loss for better where losses
+        are negative.
+        """
         if self.least_gain is not None:
             return self.least_gain
         return 1e-4 * abs(self.plateau.best) if math.isfinite(self.plateau.best) else 0.0

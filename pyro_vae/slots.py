@@ -1,4 +1,4 @@
-"""The three slots of a model: do they fit together, and what is there to fill them with."""
+"""The three slots of a model: whether they fit together, and the classes that fill them."""
 
 import inspect
 import re
@@ -12,55 +12,72 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import likelihoods, posteriors, priors
+from pyro_vae._modes import evaluating, seeded
+from pyro_vae._spelling import old_names
 from pyro_vae.data import ImageData
-from pyro_vae.modes import evaluating, seeded
+from pyro_vae.errors import PyroVAEError
 from pyro_vae.vae import VAE
 
 
-class SlotError(TypeError):
-    """A slot returned something else than the distribution that is expected of it."""
+class SlotError(PyroVAEError, TypeError):
+    """A slot returned something other than the distribution that is expected of it."""
 
 
 class ScoreFunctionWarning(UserWarning):
-    """A posterior is trained by the score function."""
+    """A posterior is not reparameterized, so that it is trained by the score function."""
 
 
 def check_slots(vae: VAE, x: Tensor) -> None:
-    """Try a model's three distributions on images x (B, C, H, W); a few suffice.
+    """Try a model's three distributions on a few images x (B, C, H, W).
 
-    Random numbers and the model's mode are left as found.
+    The state of the random numbers and the mode of the model are left as they were.
 
     Raises:
-        SlotError: naming the slot, what came and what was expected.
+        SlotError: a slot does not fit; it names the slot, what it returned and what was expected.
 
     Warns:
-        ScoreFunctionWarning: the posterior is not reparameterised.
+        ScoreFunctionWarning: the posterior is not reparameterized.
+
+    Example:
+        >>> from pyro_vae import VAE, likelihoods, networks, posteriors, priors
+        >>> vae = VAE(
+        ...     priors.HypersphereUniform(2),
+        ...     likelihoods.Normal(networks.MLPDecoder(2, (1, 8, 8))),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> try:
+        ...     check_slots(vae, torch.rand(4, 1, 8, 8))
+        ... except SlotError as error:
+        ...     print(str(error).partition(":")[0])
+        The posterior and the prior do not fit
     """
     with torch.enable_grad(), evaluating(vae), seeded(0, x.device):
         posterior = _try(vae, x)
     if not posterior.has_rsample:
         warnings.warn(
-            f"The posterior, {_named(vae.posterior)}, is not reparameterised: its gradient is "
-            "the score function's, of high variance. Expect slow training, or average over many "
-            "images and particles.",
+            f"The posterior, {_named(vae.posterior)}, is not reparameterized: its gradient is "
+            "that of the score function, which has a high variance. Expect slow training, or "
+            "average over many images and particles.",
             ScoreFunctionWarning,
             stacklevel=2,
         )
 
 
 def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
-    """Refuse images that the likelihood is not made for, if it can say so.
+    """Check that the first `count` images lie in the likelihood's support.
+
+    A likelihood without a method `check(x)` accepts all images.
 
     Raises:
-        SupportError: naming the likelihood and the remedy.
+        SupportError: they do not; it names the likelihood and the remedy.
     """
     check = getattr(vae.likelihood, "check", None)
     if callable(check):
         check(images.as_float(slice(0, count)))
 
 
-def _try(vae: VAE, x: Tensor) -> dist.Distribution:
-    """Call every slot and look at what comes; returns the posterior's distribution."""
+def _try(vae: VAE, x: Tensor) -> dist.TorchDistribution:
+    """Call every slot, check what it returns, and return the posterior's distribution."""
     prior = _call("prior", vae.prior)
     expect("prior", "prior()", prior, (), None)
     posterior = _call("posterior", vae.posterior, x)
@@ -79,75 +96,87 @@ def _try(vae: VAE, x: Tensor) -> dist.Distribution:
     return posterior
 
 
-def _try_likelihood(vae: VAE, x: Tensor, z: Tensor) -> dist.Distribution:
+def _try_likelihood(vae: VAE, x: Tensor, z: Tensor) -> dist.TorchDistribution:
     likelihood = _call("likelihood", vae.likelihood, z)
     call = f"likelihood(z) of z with shape {tuple(z.shape)}"
     expect("likelihood", call, likelihood, z.shape[:-1], x.shape[1:])
     return likelihood
 
 
-def _call(slot: str, slot_of_model: Callable, *inputs: Tensor) -> Any:
-    """What a slot returns.
+def _call(slot: str, part: Callable, *inputs: Tensor) -> Any:
+    """Call a slot, and return what it returns.
 
     Raises:
-        SlotError: it fails, as where sizes do not fit.
+        SlotError: the call fails, for example because sizes do not fit.
     """
     try:
-        return slot_of_model(*inputs)
+        return part(*inputs)
     except (RuntimeError, ValueError, IndexError) as error:
         given = f" at an input of shape {tuple(inputs[0].shape)}" if inputs else ""
-        raise SlotError(f"The {slot}, {_named(slot_of_model)}, fails{given}: {error}") from error
+        raise SlotError(f"The {slot}, {_named(part)}, fails{given}: {error}") from error
 
 
-def _score(slot: str, distribution: dist.Distribution, values: Tensor) -> Tensor:
-    """The log-probability of values: images under a likelihood, codes under a prior.
+def _score(slot: str, distribution: dist.TorchDistribution, values: Tensor) -> Tensor:
+    """Return the log-probability of images under a likelihood, or of latents under a prior.
 
     Raises:
-        SlotError: they are none that it could score.
+        SlotError: the distribution cannot score them.
     """
     try:
         return distribution.log_prob(values)
     except (ValueError, NotImplementedError) as error:
         what = "these images" if slot == "likelihood" else "the posterior's draws"
-        text = " ".join(str(error).split())
-        reason = text.split("tensor(")[0] or type(error).__name__  # torch prints all values along.
+        if _outside(distribution, values):  # The error of torch would print all the values.
+            reason = f"they lie outside its support, {distribution.support}."
+        else:
+            reason = str(error) or type(error).__name__
         raise SlotError(
             f"The {slot}, {_described(distribution)}, cannot score {what}: {reason}"
         ) from error
 
 
-def _check_possible(likelihood: dist.Distribution, log_prob: Tensor) -> None:
-    """Refuse a likelihood under which real images cannot occur: no training would mend that.
+def _outside(distribution: dist.TorchDistribution, values: Tensor) -> bool:
+    """Return whether any values lie outside a distribution's support, if that is known."""
+    try:
+        support = distribution.support
+        return support is not None and not bool(support.check(values).all())
+    except NotImplementedError:
+        return False
+
+
+def _check_possible(likelihood: dist.TorchDistribution, log_prob: Tensor) -> None:
+    """Refuse a likelihood under which the images cannot occur: training would not change that.
 
     Raises:
-        SlotError: naming the likelihood.
+        SlotError: their log-probability is -inf; it names the likelihood.
     """
     if log_prob.isneginf().any():
         raise SlotError(
-            f"The likelihood, {_described(likelihood)}, says that these images cannot occur: their "
-            "log-probability is -inf. Levels of exactly 0 and 1 may do that; dequantised pixels "
-            "have none (--pixels dequantised, with_pixels)."
+            f"Under the likelihood, {_described(likelihood)}, these images cannot occur: their "
+            "log-probability is -inf. The reason may be pixels of exactly 0 or 1, which "
+            "dequantized images do not have (--pixels dequantized, with_pixels)."
         )
 
 
 def _check_parameters(slot: str, result: Tensor, known: set[int]) -> None:
-    """Refuse parameters that would get gradients and yet never move: the model has them not.
+    """Refuse parameters that would get gradients, but are not registered in the model.
 
     Raises:
-        SlotError: naming the slot and their shapes.
+        SlotError: there are some; it names the slot and their shapes.
     """
     strange = [leaf for leaf in _leaves(result) if id(leaf) not in known]
     if strange:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in strange[:3])
+        more = ", ..." if len(strange) > 3 else ""
         raise SlotError(
-            f"The {slot} uses {len(strange)} parameters that the model does not hold, of shapes "
-            f"{shapes}, ...: they would never be trained. Make the {slot} an nn.Module that holds "
-            "its networks as attributes, or switch their gradients off: requires_grad_(False)."
+            f"The {slot} uses {len(strange)} parameters that are not registered in the model, of "
+            f"shapes {shapes}{more}: they would never be trained. Make the {slot} an nn.Module "
+            "with its networks as attributes, or freeze them by requires_grad_(False)."
         )
 
 
 def _leaves(result: Tensor) -> list[Tensor]:
-    """The tensors at which a result's gradients would gather."""
+    """Return the tensors in which backpropagation from a result would accumulate gradients."""
     found, todo, seen = [], [result.grad_fn], set()
     while todo:
         node = todo.pop()
@@ -163,35 +192,45 @@ def _leaves(result: Tensor) -> list[Tensor]:
 def expect(
     slot: str,
     call: str,
-    came: Any,
+    returned: Any,
     batch_shape: tuple[int, ...],
     event_shape: tuple[int, ...] | None,
 ) -> None:
-    """Refuse what is not a Pyro distribution of these shapes; event shape None: any (D,).
+    """Check that a call returned a Pyro distribution of these shapes.
+
+    Args:
+        slot: the slot's name.
+        call: the call, as the error writes it.
+        returned: what the call returned.
+        batch_shape: the batch shape expected.
+        event_shape: the event shape expected; None for any (D,).
 
     Raises:
-        SlotError: naming the slot, what came and what was expected.
+        SlotError: it did not; it names the slot, what was returned and what was expected.
     """
     event = "(D,)" if event_shape is None else str(tuple(event_shape))
     expected = f"a Pyro distribution of batch shape {tuple(batch_shape)}, event shape {event}"
     problem = f"The {slot} does not fit: {call} must return {expected}, but returned "
-    if not isinstance(came, dist.Distribution) or not hasattr(came, "event_shape"):
-        raise SlotError(f"{problem}{_described(came)}.{_remedy(came)}")
-    fits = len(came.event_shape) == 1 if event_shape is None else came.event_shape == event_shape
-    if not fits or came.batch_shape != batch_shape:
+    is_distribution = isinstance(returned, dist.Distribution) and hasattr(returned, "event_shape")
+    if not is_distribution:
+        raise SlotError(f"{problem}{_described(returned)}.{_remedy(returned)}")
+    fits = (
+        len(returned.event_shape) == 1
+        if event_shape is None
+        else returned.event_shape == event_shape
+    )
+    if not fits or returned.batch_shape != batch_shape:
         wanted = 1 if event_shape is None else len(event_shape)
-        missing = wanted - len(came.event_shape)
+        missing = wanted - len(returned.event_shape)
         remedy = f" Is .to_event({missing}) missing at its end?" if missing > 0 else ""
-        raise SlotError(f"{problem}{_described(came)}.{remedy}")
+        raise SlotError(f"{problem}{_described(returned)}.{remedy}")
 
 
-def _check_support(prior: dist.Distribution, posterior: dist.Distribution, z: Tensor) -> None:
-    """Refuse a posterior whose draws the prior does not know."""
-    try:
-        inside = prior.support.check(z)
-    except NotImplementedError:
-        return
-    if not bool(inside.all()):
+def _check_support(
+    prior: dist.TorchDistribution, posterior: dist.TorchDistribution, z: Tensor
+) -> None:
+    """Refuse a posterior whose draws z lie outside the prior's support."""
+    if _outside(prior, z):
         raise SlotError(
             "The posterior and the prior do not fit: draws of the posterior, "
             f"{_described(posterior)}, lie outside the support of the prior, "
@@ -199,40 +238,41 @@ def _check_support(prior: dist.Distribution, posterior: dist.Distribution, z: Te
         )
 
 
-def _described(came: Any) -> str:
-    if isinstance(came, torch.distributions.Distribution) or hasattr(came, "event_shape"):
-        shapes = f"batch shape {tuple(came.batch_shape)}, event shape {tuple(came.event_shape)}"
-        return f"{_family(came)} of {shapes}"
-    shape = f" of shape {tuple(came.shape)}" if isinstance(came, Tensor) else ""
-    return f"{type(came).__module__}.{type(came).__qualname__}{shape}"
+def _described(value: Any) -> str:
+    if isinstance(value, torch.distributions.Distribution) or hasattr(value, "event_shape"):
+        shapes = f"batch shape {tuple(value.batch_shape)}, event shape {tuple(value.event_shape)}"
+        return f"{_family(value)} of {shapes}"
+    shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+    return f"{type(value).__module__}.{type(value).__qualname__}{shape}"
 
 
 def _family(distribution: Any) -> str:
-    """The name of a distribution's class: beneath `to_event`, where there is one."""
-    return type(getattr(distribution, "base_dist", distribution)).__qualname__
+    """Return the name of a distribution's class, which may lie beneath `to_event`."""
+    return type(getattr(distribution, "base_dist", distribution)).__name__
 
 
-def _remedy(came: Any) -> str:
-    if isinstance(came, torch.distributions.Distribution):
+def _remedy(value: Any) -> str:
+    if isinstance(value, torch.distributions.Distribution):
         return " It is torch's: take the one of the same name from pyro.distributions."
     return ""
 
 
-def _named(slot: Any) -> str:
-    if isinstance(slot, nn.Module):
-        return type(slot).__name__
-    return getattr(getattr(slot, "func", slot), "__name__", type(slot).__name__)  # A partial's.
+def _named(part: Any) -> str:
+    """Return the name of a slot's class or function, which may lie beneath a partial."""
+    if isinstance(part, nn.Module):
+        return type(part).__name__
+    return getattr(getattr(part, "func", part), "__name__", type(part).__name__)
 
 
 class Row(NamedTuple):
-    """A class that fills a slot, as its docstring says.
+    """A class that fills a slot, as its docstring describes it.
 
     Attributes:
         slot: "prior", "posterior" or "likelihood".
-        name: the class.
-        summary: what it is, in a line.
-        equation: in LaTeX.
-        source: title, authors, year, and place.
+        name: the name of the class.
+        summary: the name of the distribution, in words.
+        equation: its equation, in LaTeX.
+        source: title, authors and year of the source, and the place in it.
     """
 
     slot: str
@@ -242,8 +282,14 @@ class Row(NamedTuple):
     source: str
 
 
-def table() -> list[Row]:
-    """Every prior, posterior and likelihood of this library."""
+def overview() -> list[Row]:
+    """Return every prior, posterior and likelihood of this library.
+
+    Example:
+        >>> row = overview()[0]
+        >>> row.slot, row.name, row.summary
+        ('prior', 'StandardNormal', 'Standard Normal')
+    """
     bases = {
         "prior": (priors, priors.Prior),
         "posterior": (posteriors, posteriors.Posterior),
@@ -257,7 +303,7 @@ def table() -> list[Row]:
 
 
 def _public_classes(module: ModuleType, base: type) -> list[type]:
-    """The classes that a module defines for its slot, in its order."""
+    """Return the classes that a module defines for its slot, in the order of the module."""
     return [
         kind
         for name, kind in vars(module).items()
@@ -270,8 +316,11 @@ def _public_classes(module: ModuleType, base: type) -> list[type]:
 
 
 def _row(slot: str, kind: type) -> Row:
-    """The first line of a docstring is summary and equation, the second paragraph the source."""
-    first, source = inspect.cleandoc(kind.__doc__).split("\n\n")[:2]
-    equation = re.search(r":math:`([^`]*)`", first)
-    summary = re.sub(r",? ?:math:`[^`]*`", "", first).rstrip(".")
-    return Row(slot, kind.__name__, summary, equation[1], " ".join(source.split()).rstrip("."))
+    """Read a docstring: its first line is name and equation, its second paragraph the source."""
+    first, source = (inspect.getdoc(kind) or "").split("\n\n")[:2]
+    name, equation, rest = re.split(r",? ?:math:`([^`]*)`", first, maxsplit=1)
+    summary, source = f"{name}{rest}".rstrip("."), " ".join(source.split()).rstrip(".")
+    return Row(slot, kind.__name__, summary, equation, source)
+
+
+__getattr__ = old_names(__name__, {"table": overview})

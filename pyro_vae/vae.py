@@ -14,6 +14,7 @@ beta on the rate: beta-VAE (Higgins et al., 2017), equation 4.
 import itertools
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pyro
@@ -22,9 +23,9 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_vae.modes import evaluating
-from pyro_vae.module import device_of
-from pyro_vae.priors import Prior
+from pyro_vae._modes import evaluating
+from pyro_vae._module import device_of
+from pyro_vae._spelling import old_names
 
 _serial = itertools.count()
 
@@ -33,27 +34,44 @@ class VAE(nn.Module):
     """A variational autoencoder: prior p(z), likelihood p(x|z), posterior q(z|x).
 
     Each slot takes any callable that returns a Pyro distribution: one of this library's modules,
-    an `nn.Module` or a plain function of your own.
+    another `nn.Module`, or a plain function.
 
     Args:
-        prior: called as `prior()`; batch shape (), event shape (D,).
+        prior: called as `prior()`; batch shape (), event shape (D,). If it has a method
+            `join(vae)`, the model calls it once, with itself.
         likelihood: called as `likelihood(z)`; batch shape z.shape[:-1], event shape (C, H, W).
         posterior: called as `posterior(x)`; batch shape (B,), event shape (D,).
+
+    Example:
+        >>> from pyro_vae import VAE, likelihoods, networks, posteriors, priors
+        >>> vae = VAE(
+        ...     priors.StandardNormal(2),
+        ...     likelihoods.Normal(networks.MLPDecoder(2, (1, 8, 8))),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> vae.latent_size, vae.image_shape
+        (2, torch.Size([1, 8, 8]))
+        >>> vae.sample(16).shape
+        torch.Size([16, 1, 8, 8])
+        >>> vae.encode(vae.sample(16)).batch_shape
+        torch.Size([16])
     """
 
     def __init__(
         self,
-        prior: Callable[[], dist.Distribution],
-        likelihood: Callable[[Tensor], dist.Distribution],
-        posterior: Callable[[Tensor], dist.Distribution],
+        prior: Callable[[], dist.TorchDistribution],
+        likelihood: Callable[[Tensor], dist.TorchDistribution],
+        posterior: Callable[[Tensor], dist.TorchDistribution],
     ) -> None:
         super().__init__()
         self.prior = prior
         self.likelihood = likelihood
         self.posterior = posterior
         self._take_name()
-        if isinstance(prior, Prior):
-            prior.join(self)
+        # A prior may share the model's other parts, as a VampPrior does.
+        join = getattr(prior, "join", None)
+        if callable(join):
+            join(self)
 
     @property
     @torch.no_grad()
@@ -65,12 +83,12 @@ class VAE(nn.Module):
     @property
     @torch.no_grad()
     def image_shape(self) -> torch.Size:
-        """(C, H, W), as the likelihood says."""
+        """The shape (C, H, W) of the likelihood's images."""
         with evaluating(self):
             return self.likelihood(self.zeros(1, self.latent_size)).event_shape
 
     def model(self, x: Tensor, beta: float = 1.0) -> None:
-        """The generative program: z from the prior, x from the likelihood. x: (B, C, H, W)."""
+        """Draw z from the prior and score images x (B, C, H, W) under the likelihood."""
         self._announce("prior", "likelihood")
         with pyro.plate("images", len(x)):
             with weighted(beta):
@@ -78,56 +96,61 @@ class VAE(nn.Module):
             pyro.sample("x", self.likelihood(z), obs=x)
 
     def guide(self, x: Tensor, beta: float = 1.0) -> None:
-        """The inference program: z from the posterior. x: (B, C, H, W)."""
+        """Draw z from the posterior of images x (B, C, H, W)."""
         self._announce("posterior")
         with pyro.plate("images", len(x)), weighted(beta):
             pyro.sample("z", self.posterior(x))
 
-    def encode(self, x: Tensor) -> dist.Distribution:
-        """q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
+    def encode(self, x: Tensor) -> dist.TorchDistribution:
+        """Return q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
         return self.posterior(x)
 
-    def decode(self, z: Tensor) -> dist.Distribution:
-        """p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
+    def decode(self, z: Tensor) -> dist.TorchDistribution:
+        """Return p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
         return self.likelihood(z)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n new images, (n, C, H, W) in [0, 1]: the likelihood's mean at draws from the prior.
+        """Return n new images, (n, C, H, W) in [0, 1].
+
+        They are the likelihood's mean at draws from the prior, or a draw where it has no mean.
 
         Raises:
-            NotImplementedError: the prior cannot be sampled (the flat prior of an autoencoder).
+            UnsupportedError: the prior is the flat one of an autoencoder, which has no draws.
         """
         return self.images(self.prior().sample((n,)))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) coded and decoded again, in [0, 1], same shape.
+        """Encode images (B, C, H, W) and decode them again: same shape, in [0, 1].
 
-        Decodes the posterior's mean, or one draw where it has none.
+        The latent vectors are those of `center`: the posterior's means, where it has one.
         """
-        return self.images(centre(self.encode(x)))
+        return self.images(center(self.encode(x)))
 
     @torch.no_grad()
     def images(self, z: Tensor) -> Tensor:
-        """The images that latent vectors (..., D) decode to, (..., C, H, W) in [0, 1]."""
+        """Decode latent vectors (..., D) to images (..., C, H, W) in [0, 1].
+
+        They are the likelihood's mean, or a draw where it has no mean.
+        """
         return _mean_or_draw(self.decode(z)).clamp(0, 1)
 
     def zeros(self, *shape: int) -> Tensor:
-        """Zeros, on the device and in the precision of the parameters."""
-        of_model = next(self.parameters(), torch.empty(0))
-        return torch.zeros(shape, device=self.device, dtype=of_model.dtype)
+        """Return zeros on the device and in the precision of the parameters."""
+        parameter = next(self.parameters(), torch.empty(0))
+        return torch.zeros(shape, device=self.device, dtype=parameter.dtype)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """The device of the parameters."""
         return device_of(self)
 
     def _announce(self, *slots: str) -> None:
-        """Tell Pyro's SVI which parameters to train.
+        """Register the parameters of these slots for Pyro's SVI.
 
-        Under a name of this instance's own: under a name already in its store, Pyro would put the
-        old parameters in place of ours.
+        The name is unique to this instance: under a name that is already in its store, Pyro would
+        replace our parameters by the old ones.
         """
         for slot in slots:
             if isinstance(part := getattr(self, slot), nn.Module):
@@ -138,47 +161,48 @@ class VAE(nn.Module):
         weakref.finalize(self, _forget, self._name)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copied or unpickled model is another instance: it takes a name of its own."""
+        """Restore a copied or unpickled model, under a name of its own."""
         super().__setstate__(state)
         self._take_name()
 
 
 def weighted(beta: float) -> poutine.messenger.Messenger:
-    """Multiply the log-probability of what is sampled within by beta >= 0."""
+    """Return a context in which log-probabilities are multiplied by beta >= 0."""
     return poutine.scale(scale=beta) if beta > 0 else poutine.mask(mask=False)
 
 
-def centre(posterior: dist.Distribution) -> Tensor:
-    """The code of each image, (B, D): the posterior's mean, or one draw where it has none.
+def center(posterior: dist.TorchDistribution) -> Tensor:
+    """Return one latent vector for each image, (B, D): the posterior's mean, or else a draw.
 
-    The mean of binary codes is no code: theirs is the likeliest one.
+    Binary codes use the mode: their mean is not binary.
     """
     if not _discrete(posterior):
         return _mean_or_draw(posterior)
     try:
-        return posterior.mode.nan_to_num()  # torch gives NaN where 0 and 1 are equally likely.
+        return posterior.mode.nan_to_num()  # It is NaN where 0 and 1 are equally likely.
     except NotImplementedError:
         return posterior.sample()
 
 
-def _discrete(distribution: dist.Distribution) -> bool:
+def _discrete(distribution: dist.TorchDistribution) -> bool:
     try:
-        return distribution.support.is_discrete
+        support = distribution.support
     except NotImplementedError:
         return False
+    return support is not None and support.is_discrete
 
 
-def mean_of(distribution: dist.Distribution) -> Tensor | None:
-    """A distribution's mean, or None where it is not known or not finite."""
+def mean_of(distribution: dist.TorchDistribution) -> Tensor | None:
+    """Return a distribution's mean, or None where it is unknown or not finite."""
     try:
         mean = distribution.mean
     except (NotImplementedError, AttributeError):
         return None
-    # Of a Cauchy, torch says that the mean is NaN.
+    # The mean of a Cauchy distribution, for example, is NaN.
     return mean if mean.isfinite().all() else None
 
 
-def _mean_or_draw(distribution: dist.Distribution) -> Tensor:
+def _mean_or_draw(distribution: dist.TorchDistribution) -> Tensor:
     mean = mean_of(distribution)
     return distribution.sample() if mean is None else mean
 
@@ -187,4 +211,9 @@ def _forget(name: str) -> None:
     """Remove a dead model's parameters from Pyro's store."""
     store = pyro.get_param_store()
     for key in [key for key in store.keys() if key.startswith(f"{name}.")]:  # noqa: SIM118
-        del store[key]
+        # A shallow copy shares its parameters, which Pyro may already have forgotten.
+        with suppress(KeyError):
+            del store[key]
+
+
+__getattr__ = old_names(__name__, {"centre": center})

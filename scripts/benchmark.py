@@ -1,15 +1,16 @@
-"""Compare our training with a plain PyTorch loop: the same systems, as published, in pairs.
+"""Compare our training with a plain PyTorch loop, on the same systems as published, in pairs.
 
     python scripts/benchmark.py mnist_mlp --seeds 3
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
 `mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
 
-Every training has a process of its own, ours and the peer's by turns (with `--jobs 2` side by
-side), so that a slow hour of the machine meets both. Both keep freed memory (`pyro_vae.memory`), so
-that what differs is the loop. Prints a table in Markdown, writes every training's numbers beside
-it, and keeps our runs, evaluated, for `scripts/results.py` and `scripts/analyze.py`. Called again,
-it goes on with the trainings that are still missing.
+Each training has its own process. Ours and the peer's alternate (with `--jobs 2` they run side by
+side), so that a slow hour of the machine affects both. Both keep freed memory
+(`pyro_vae._memory`), so that the loop is all that differs. The script prints a table in Markdown,
+writes the numbers of every training next to it, and keeps our runs, evaluated, for
+`pyro-vae results` and `pyro-vae analyze`. When it is called again, it continues with the trainings
+that are still missing.
 """
 
 import json
@@ -30,27 +31,29 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from peers import plain_pytorch
 from tqdm import tqdm
 
-from pyro_vae.configuration import ConfigurationError, Formatter
-from pyro_vae.console import plain_errors
+from pyro_vae._files import write_json, write_text
+from pyro_vae._memory import keep_freed_memory
+from pyro_vae.commands.console import plain_errors, show_messages
 from pyro_vae.experiments import Experiment
-from pyro_vae.memory import keep_freed_memory
-from pyro_vae.parsing import Parser
-from pyro_vae.results import mean_and_spread
-from pyro_vae.runs import Run, write_json, write_text
+from pyro_vae.experiments.configuration import ConfigurationError, Formatter
+from pyro_vae.experiments.parsing import Parser
+from pyro_vae.experiments.results import mean_and_spread
+from pyro_vae.training.run_folder import Run
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One training's numbers.
+    """The numbers of one training.
 
     Attributes:
-        system: its recipe's name.
-        trainer: who trained it.
-        seed: of weights, order and draws.
-        loss: on the source's scale, over the test images, with the weights that the source keeps.
-        seconds: of training in an epoch, in the median.
-        epochs: that were trained.
-        parameters: that were learned.
+        system: the name of its recipe.
+        trainer: which loop trained it, a key of `TRAINERS`.
+        seed: the seed of the weights, the order of the images and the draws.
+        loss: the loss on the source's scale, over the test images, with the weights that the
+            source keeps.
+        seconds: the median time of training per epoch.
+        epochs: the number of epochs trained.
+        parameters: the number of parameters learned.
     """
 
     system: str
@@ -64,7 +67,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Settings:
-    """What both trainers are given."""
+    """The settings that both trainers are given."""
 
     data: str | None
     epochs: int | None
@@ -74,7 +77,7 @@ class Settings:
     device: str | None
 
 
-#: Our `mnist_mlp`, which has the divergence that the source's text names, trained as the source is.
+#: Our `mnist_mlp`, which has the divergence that the source's text names, trained like the source.
 CORRECTED = (
     *("--recipe", "mnist_mlp", "--learning-rate", "1e-3", "--schedule", "Constant"),
     *("--objective", "ELBO", "--objective.analytic_kl", "true", "--new-draws", "true"),
@@ -83,21 +86,21 @@ CORRECTED = (
 
 
 def arguments_of(system: str) -> tuple[str, ...]:
-    """What a system is to `train_svi.py`: a recipe as published, or system 4 corrected."""
+    """Return the arguments that make `pyro-vae train` train a system."""
     if system == "mnist_mlp_corrected":
         return CORRECTED
     return ("--recipe", system, "--as-published")
 
 
 def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
-    """The system by our training loop; the run is kept in `out`."""
+    """Train the system by our loop, and keep the run in `out`."""
     given = {f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items() if v}
     options = [str(part) for option in given.items() for part in option]
     folder = out / f"{system}_seed_{seed}"
     options += ["--out", str(folder)] + ["--resume"] * Run(folder).exists()
     experiment = Experiment.start([*arguments_of(system), "--seed", str(seed), *options])
     vae = experiment.build()
-    experiment.fit(vae, progress=False)
+    experiment.train(vae, progress=False)
     experiment.evaluate(vae)
     history = experiment.history()
     losses = [record["validation_published_loss"] for record in history]
@@ -113,7 +116,7 @@ def ours(system: str, seed: int, settings: Settings, out: Path) -> Trained:
 
 
 def plain(system: str, seed: int, settings: Settings, out: Path) -> Trained:
-    """The same system by the plain loop, which keeps nothing in `out`."""
+    """Train the same system by the plain loop, which keeps nothing in `out`."""
     epochs = list(plain_pytorch.train(system, seed=seed, **asdict(settings)))
     losses = [epoch.loss for epoch in epochs]
     return Trained(
@@ -128,7 +131,7 @@ def plain(system: str, seed: int, settings: Settings, out: Path) -> Trained:
 
 
 def table(found: Sequence[Trained]) -> str:
-    """The trainings in Markdown, a row for each system and trainer, means over seeds."""
+    """Return a Markdown table: a row for each system and trainer, with means over the seeds."""
     lines = [
         "| system | trainer | seeds | epochs | loss as published | s/epoch | parameters |",
         "|---|---|---|---|---|---|---|",
@@ -153,7 +156,7 @@ TRAINERS: dict[str, Callable[[str, int, Settings, Path], Trained]] = {
 def train_all(
     plan: Sequence[tuple[str, int, str]], jobs: int, settings: Settings, out: Path
 ) -> Iterator[Trained]:
-    """Train every (system, seed, trainer) in a process of its own, so many at once, as they end."""
+    """Train each (system, seed, trainer) in its own process, and yield the results as they end."""
     waiting, running = list(plan), set()
     with ProcessPoolExecutor(
         jobs,
@@ -163,7 +166,7 @@ def train_all(
         max_tasks_per_child=1,
     ) as executor:
         while waiting or running:
-            # What waits in the pool would still be trained after a failure or Ctrl-C.
+            # Trainings queued in the pool would still run after a failure or Ctrl-C.
             while waiting and len(running) < jobs:
                 system, seed, trainer = waiting.pop(0)
                 running.add(executor.submit(TRAINERS[trainer], system, seed, settings, out))
@@ -172,26 +175,26 @@ def train_all(
 
 
 def prepare(threads: int) -> None:
-    """Set up a training's process."""
+    """Set up the process of a training."""
     torch.set_num_threads(threads)
     keep_freed_memory()
 
 
 def threads_each(jobs: int) -> int:
-    """The threads of each of so many trainings at once."""
+    """Return the number of threads for each of the trainings that run at once."""
     return max(1, torch.get_num_threads() // jobs)
 
 
 def place(trained: Trained) -> tuple[str, int, int]:
-    """Where a training stands among others, whichever ended first."""
+    """Return the key by which trainings are sorted, whichever ended first."""
     return trained.system, list(TRAINERS).index(trained.trainer), trained.seed
 
 
 def earlier(path: Path, conditions: dict[str, Any]) -> list[Trained]:
-    """What an earlier call trained.
+    """Return what an earlier call trained.
 
     Raises:
-        ConfigurationError: it had other settings, or the file is no benchmark's.
+        ConfigurationError: it had other settings, or the file is not a benchmark's.
     """
     if not path.exists():
         return []
@@ -201,7 +204,7 @@ def earlier(path: Path, conditions: dict[str, Any]) -> list[Trained]:
         found = [Trained(**each) for each in kept["trainings"]]
     except (ValueError, TypeError, KeyError):
         raise ConfigurationError(
-            f"{path} cannot be read as a benchmark's trainings: choose another --out."
+            f"{path} cannot be read as the trainings of a benchmark: choose another --out."
         ) from None
     if not same:
         raise ConfigurationError(
@@ -211,24 +214,25 @@ def earlier(path: Path, conditions: dict[str, Any]) -> list[Trained]:
 
 
 def parser() -> Parser:
-    """A parser of the options."""
+    """Return the parser of the command line."""
     result = Parser(description=__doc__, formatter_class=Formatter, allow_abbrev=False)
-    result.add_argument("systems", nargs="+", choices=list(plain_pytorch.SYSTEMS), help="by name")
-    result.add_argument("--data", type=str | None, help="(default: each system's own)")
-    result.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each")
-    result.add_argument("--first-seed", type=NonNegativeInt, default=0, help="the others follow")
-    result.add_argument("--jobs", type=PositiveInt, default=1, help="trainings at once")
-    result.add_argument("--epochs", type=PositiveInt | None, help="(default: the source's)")
-    result.add_argument("--limit", type=PositiveInt | None, help="train on the first LIMIT images")
-    result.add_argument("--size", type=PositiveInt | None, help="pixels of a side of an image")
-    result.add_argument("--data-dir", type=str | None, help="where data sets are kept")
-    result.add_argument("--device", type=str | None, help="(default: CUDA if there, else the CPU)")
-    result.add_argument("--out", default="runs/benchmark", help="where table and numbers go")
+    add = result.add_argument
+    add("systems", nargs="+", choices=list(plain_pytorch.SYSTEMS), help="systems to train")
+    add("--data", type=str | None, help="data set, or its path (default: each system's own)")
+    add("--seeds", type=PositiveInt, default=3, help="number of trainings of each system")
+    add("--first-seed", type=NonNegativeInt, default=0, help="seed of the first training")
+    add("--jobs", type=PositiveInt, default=1, help="number of trainings at once")
+    add("--epochs", type=PositiveInt | None, help="number of epochs (default: the source's)")
+    add("--limit", type=PositiveInt | None, help="train on the first LIMIT images only")
+    add("--size", type=PositiveInt | None, help="pixels of a side of the images")
+    add("--data-dir", type=str | None, help="folder where data sets are kept")
+    add("--device", type=str | None, help="device (default: CUDA if available, else the CPU)")
+    add("--out", default="runs/benchmark", help="folder of the table and the numbers")
     return result
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train systems as published, ours and the plain loop by turns, and compare."""
+    """Train systems as published, by our loop and the plain one in turn, and compare them."""
     chosen = parser().parse_args(list(arguments))
     settings = Settings(*(chosen[field.name] for field in fields(Settings)))
     systems, jobs, out = chosen.systems, chosen.jobs, Path(chosen.out)
@@ -251,5 +255,6 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    show_messages()
     with plain_errors():
         main(sys.argv[1:])

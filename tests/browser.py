@@ -1,4 +1,4 @@
-"""A real headless browser for the tests of the pages; where there is none, those are skipped."""
+"""A headless browser for the tests of the pages, which are skipped where there is none."""
 
 import shutil
 import time
@@ -22,7 +22,7 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 @pytest.fixture(scope="module", name="browser")
 def headless_browser():
-    """Chromium, driven by playwright, with an empty profile."""
+    """Start Chromium by playwright, with an empty profile."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
@@ -35,7 +35,7 @@ def headless_browser():
 
 @contextmanager
 def opened(browser, path: Path, viewport=DESK, **options) -> Iterator:
-    """A page opened from disk; afterwards it must have had no error and asked for nothing."""
+    """Open a page from disk; afterward, check that it had no error and requested nothing."""
     context = browser.new_context(viewport=viewport, **options)
     page = context.new_page()
     errors, requests = [], []
@@ -53,13 +53,13 @@ def opened(browser, path: Path, viewport=DESK, **options) -> Iterator:
 
 
 def wait_until(page, condition: str, argument=None, seconds: float = 15) -> None:
-    """Wait for a JavaScript condition; the page's policy forbids playwright's own way."""
+    """Wait for a JavaScript condition; the page's policy forbids playwright's own method."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition, argument):
-        assert time.monotonic() < deadline, f"never so: {condition}"
+        assert time.monotonic() < deadline, f"never true: {condition}"
         page.wait_for_timeout(20)
 
 
 def width_of_content(page) -> int:
-    """How wide the page is, to compare with the window's width."""
+    """Return the width of the page's content, to compare with that of the window."""
     return page.evaluate("document.documentElement.scrollWidth")

@@ -32,7 +32,7 @@ def small_vae(image_shape=(1, 8, 8), latent_size: int = 2, **slots) -> VAE:
     decoder = networks.ConvDecoder(latent_size, image_shape, channels=(16, 8))
     defaults = {
         "prior": lambda: priors.StandardNormal(latent_size),
-        "likelihood": lambda: likelihoods.Bernoulli(decoder, grey_levels=True),
+        "likelihood": lambda: likelihoods.Bernoulli(decoder, gray_levels=True),
         "posterior": lambda: posteriors.DiagonalNormal(encoder, latent_size),
     }
     return VAE(**{name: slots.get(name) or make() for name, make in defaults.items()})

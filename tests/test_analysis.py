@@ -1,4 +1,4 @@
-"""The pictures' contents: what is drawn where, in which colours, and for which models."""
+"""The contents of the pictures: what is drawn where, in which colors, and for which models."""
 
 import math
 from dataclasses import replace
@@ -23,11 +23,11 @@ from pyro_vae.analysis import (
     latents,
     manifolds,
     probes,
-    progress,
     projections,
     reconstructions,
     samples,
     save_gif,
+    stages,
     style,
     training_curves,
     traversals,
@@ -35,7 +35,7 @@ from pyro_vae.analysis import (
 from pyro_vae.analysis.embeddings import (
     draw_prior,
     elbo_and_log_likelihood,
-    rate_per_dimension,
+    mean_rate_per_dimension,
     terms_of,
 )
 from pyro_vae.data import ImageData
@@ -46,7 +46,7 @@ SHAPE = (1, 8, 8)
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """No picture registers a figure, changes a setting or uses the caller's randomness."""
+    """Check that no picture registers a figure, changes a setting or uses global randomness."""
     settings, state = dict(matplotlib.rcParams), torch.get_rng_state()
     yield
     assert plt.get_fignums() == []
@@ -55,14 +55,14 @@ def nothing_left_behind():
 
 
 def make(size=2, shape=SHAPE, plain=False, prior=None):
-    """A tiny model whose codes spread widely enough to be seen."""
+    """Return a tiny model whose codes spread widely enough to be seen."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoder = networks.ConvEncoder(shape, (4, 8))
         decoder = networks.ConvDecoder(size, shape, (8, 4))
         posterior = (posteriors.Delta if plain else posteriors.DiagonalNormal)(encoder, size)
         prior = prior or (priors.Flat if plain else priors.StandardNormal)(size)
-        vae = VAE(prior, likelihoods.Bernoulli(decoder, grey_levels=True), posterior)
+        vae = VAE(prior, likelihoods.Bernoulli(decoder, gray_levels=True), posterior)
         with torch.no_grad():
             posterior.mean.weight *= 20
             for parameter in decoder.parameters():
@@ -120,13 +120,13 @@ def test_draws_follow_the_posterior_and_the_seed():
 
 
 def test_rates_of_dimensions_add_up_to_the_rate():
-    parts = rate_per_dimension(VAE2, IMAGES)
+    parts = mean_rate_per_dimension(VAE2, IMAGES)
     assert parts.shape == (2,)
     assert parts.sum().item() == pytest.approx(evaluate(VAE2, IMAGES, analytic_kl=True).rate, 1e-4)
 
 
 def test_a_rate_has_no_parts_under_a_flat_prior():
-    assert rate_per_dimension(make(plain=True), IMAGES) is None
+    assert mean_rate_per_dimension(make(plain=True), IMAGES) is None
 
 
 def test_elbo_and_log_likelihood_of_each_image():
@@ -178,8 +178,8 @@ def test_principal_components_come_in_the_order_of_their_variance():
 
 
 def test_tsne_keeps_clusters_apart():
-    centres = torch.eye(5)[:3].repeat_interleave(20, 0) * 20
-    codes = centres + torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    centers = torch.eye(5)[:3].repeat_interleave(20, 0) * 20
+    codes = centers + torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
     plane = projections.project(codes, "tsne", progress=False)
     clusters = plane.indices // 20
     middles = np.stack([plane.points[clusters == k].mean(0) for k in range(3)])
@@ -229,7 +229,7 @@ def test_figures_show_themselves_in_a_notebook():
 # latents
 
 
-def test_scatter_draws_each_code_in_the_colour_of_its_class():
+def test_scatter_draws_each_code_in_the_color_of_its_class():
     codes = embed(VAE2, IMAGES)
     ax = (fig := latents.scatter(codes, IMAGES)).axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("z₁", "z₂")
@@ -240,27 +240,27 @@ def test_scatter_draws_each_code_in_the_colour_of_its_class():
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["ant", "bee", "cat"]
 
 
-def test_scatter_without_labels_has_one_colour_and_no_legend():
+def test_scatter_without_labels_has_one_color_and_no_legend():
     fig = latents.scatter(embed(VAE2, IMAGES), make_images(classes=None))
     assert fig.legends == [] and len(fig.axes[0].collections[0].get_facecolors()) == 1
 
 
-def test_very_many_classes_get_a_colour_bar():
+def test_very_many_classes_get_a_color_bar():
     images = make_images(classes=50, names=None)
     fig = latents.scatter(embed(VAE2, images), images)
     assert fig.legends == [] and len(fig.axes) == 2
     assert np.array_equal(fig.axes[0].collections[0].get_array(), images.labels)
 
 
-def test_digits_get_a_colour_bar_in_their_colours():
+def test_digits_get_a_color_bar_in_their_colors():
     images = make_images(classes=10, names=tuple("0123456789"))
     fig = latents.scatter(embed(VAE2, images), images)
     assert fig.legends == [] and len(fig.axes) == 2
     ax, bar = fig.axes
     assert [text.get_text() for text in bar.get_yticklabels()] == list("0123456789")
     mesh = next(part for part in bar.collections if isinstance(part, QuadMesh))
-    colours = mesh.to_rgba(mesh.get_array()).reshape(10, 4)
-    assert np.allclose(ax.collections[0].get_facecolors()[:, :3], colours[images.labels, :3])
+    colors = mesh.to_rgba(mesh.get_array()).reshape(10, 4)
+    assert np.allclose(ax.collections[0].get_facecolors()[:, :3], colors[images.labels, :3])
 
 
 def test_scatter_by_attribute():
@@ -299,7 +299,7 @@ def test_marginals_show_the_priors_density_and_the_share_within_three():
 
 
 class Bumps(nn.Module):
-    """A prior of two bumps, which knows no quantiles and no independent parts."""
+    """A prior with two modes, whose quantiles and independent factors are unknown."""
 
     def forward(self):
         loc = torch.tensor([[-3.0, 1.0], [3.0, 1.0]])
@@ -391,19 +391,23 @@ def test_images_stand_at_their_embeddings_without_overlap(decoded):
     fig = manifolds.at_embeddings(
         VAE2, codes, IMAGES, decoded=decoded, tiles=10, resolution=200, seed=0
     )
-    ax, canvas = fig.axes[0], pixels(fig)
-    chosen, corners, side = manifolds._thinned(codes.double().numpy(), 10, 200, 0)
+    ax, canvas, side = fig.axes[0], pixels(fig), 200 // 10
     shown = decode(VAE2, codes) if decoded else IMAGES.as_float()
     left, right, bottom, top = ax.images[0].get_extent()
-    for i, (x, y) in zip(chosen, corners, strict=True):
+    drawn = 0
+    for i, (across, up) in enumerate(codes.tolist()):
+        # The top left corner of a tile whose center is at the code.
+        x = round((across - left) / (right - left) * 200 - side / 2)
+        y = round((top - up) / (top - bottom) * 200 - side / 2)
         tile = canvas[y : y + side, x : x + side]
         frame = to_rgb(style.PALETTE[IMAGES.labels[i]])
-        assert np.allclose(tile[0, 0, :3], frame, atol=1e-6)
-        assert np.allclose(tile[2:18:2, 2:18:2, 0], shown[i, 0], atol=1e-6)
-        centre = (x + side / 2) / 200 * (right - left) + left
-        assert centre == pytest.approx(codes[i, 0].item(), abs=0.01 * (right - left))
-        height = top - (y + side / 2) / 200 * (top - bottom)
-        assert height == pytest.approx(codes[i, 1].item(), abs=0.01 * (top - bottom))
+        inside = tile[2:18:2, 2:18:2, 0]
+        if inside.shape == (8, 8) and np.allclose(inside, shown[i, 0], atol=1e-6):
+            assert np.allclose(tile[0, :, :3], frame, atol=1e-6)
+            assert np.allclose(tile[:, 0, :3], frame, atol=1e-6)
+            drawn += 1
+    assert drawn > 10 and fig.get_suptitle().startswith(f"{drawn} ")
+    assert (canvas[..., 3] == 1).sum() == drawn * side**2  # nothing else, and no overlap
 
 
 # samples
@@ -426,19 +430,19 @@ def test_uniform_points_fill_each_dimensions_own_range():
 
 
 def test_nearest_finds_the_nearest_across_chunks(monkeypatch):
-    monkeypatch.setattr(samples, "_VALUES_AT_ONCE", 9 * IMAGES.levels()[0].numel())
+    monkeypatch.setattr(samples, "VALUES_AT_ONCE", 9 * IMAGES.levels()[0].numel())
     query = IMAGES.as_float(torch.tensor([7, 41]))
-    distances, indices = samples.nearest(query, IMAGES, 3)
+    distances, indices = samples.nearest_training_images(query, IMAGES, 3)
     everything = torch.cdist(query.flatten(1), IMAGES.as_float().flatten(1)).sort()
     assert torch.equal(indices, everything.indices[:, :3]) and indices[:, 0].tolist() == [7, 41]
     assert torch.allclose(distances[:, 1:], everything.values[:, 1:3], atol=1e-4)
     assert (distances[:, 0] == 0).all()  # a copy is a copy, whatever the arithmetic
 
 
-def test_nearest_neighbours_stand_below_their_sample():
-    fig = samples.nearest_neighbours(VAE2, IMAGES, reference=IMAGES, n=4, neighbours=2)
+def test_nearest_neighbors_stand_below_their_sample():
+    fig = samples.nearest_neighbors(VAE2, IMAGES, reference=IMAGES, n=4, neighbors=2)
     picture = decode(VAE2, draw_prior(VAE2, 4))
-    distances, indices = samples.nearest(picture, IMAGES, 2)
+    distances, indices = samples.nearest_training_images(picture, IMAGES, 2)
     assert np.allclose(pixels(fig, 1), as_pixels(picture)[1], atol=1e-6)
     assert np.allclose(pixels(fig, 8 + 1), as_pixels(IMAGES.as_float(indices[1:2, 1]))[0])
     assert titles(fig)[8 + 1] == f"{distances[1, 1]:.1f}"
@@ -446,14 +450,14 @@ def test_nearest_neighbours_stand_below_their_sample():
 
 
 class Painter(nn.Module):
-    """Decodes z < 0 to black, z > 0 to white."""
+    """A decoder to black for z < 0 and white for z > 0."""
 
     def forward(self, z):
         return 20 * z.sign()[..., None, None].expand(*z.shape[:-1], *SHAPE)
 
 
-def test_class_coverage_recognises_samples_and_misses_absent_classes():
-    likelihood = likelihoods.Bernoulli(Painter(), grey_levels=True)
+def test_class_coverage_recognizes_samples_and_misses_absent_classes():
+    likelihood = likelihoods.Bernoulli(Painter(), gray_levels=True)
 
     def posterior(x):
         return dist.Delta(x.mean((1, 2, 3))[:, None] - 0.5, event_dim=1)
@@ -481,7 +485,7 @@ def test_voids_are_between_the_codes_and_far_from_each():
     assert torch.cdist(z, z)[0, 1] > 0.2
 
 
-def test_spacing_is_the_usual_distance_of_neighbours():
+def test_spacing_is_the_usual_distance_of_neighbors():
     line = torch.arange(50.0)[:, None] * torch.tensor([3.0, 4.0])
     assert samples.spacing(line) == pytest.approx(5.0)
     assert samples.spacing(torch.cat([line, line])) == 0.0  # Every code has a twin.
@@ -611,10 +615,8 @@ def test_a_film_goes_there_and_back(tmp_path):
 def test_a_pair_needs_two_images():
     with pytest.raises(ValueError, match="two images"):
         interpolation.choose_pair(make_images(1))
-    unlabelled = make_images(classes=None)
-    assert torch.equal(
-        interpolation.choose_pair(unlabelled, 4, 9).images, unlabelled.images[[4, 9]]
-    )
+    unlabeled = make_images(classes=None)
+    assert torch.equal(interpolation.choose_pair(unlabeled, 4, 9).images, unlabeled.images[[4, 9]])
 
 
 def test_captions_tell_values_apart_however_close():
@@ -710,9 +712,9 @@ def test_probes_tell_readable_codes_from_noise():
         told[:200], images.select(slice(200)), told[200:], images.select(slice(200, None))
     )
     assert list(found) == ["class", "odd"]
-    assert found["class"].neighbours > 0.98 and found["class"].linear > 0.98
+    assert found["class"].neighbors > 0.98 and found["class"].linear > 0.98
     lost = probes.probe(noise[:200], labels[:200].numpy(), noise[200:], labels[200:].numpy())
-    assert lost.neighbours < 0.55 and lost.majority == pytest.approx(1 / 3, abs=0.05)
+    assert lost.neighbors < 0.55 and lost.majority == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_predictions_show_the_accuracies():
@@ -757,16 +759,16 @@ def test_beside_shows_each_figure_under_its_name():
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_progress_has_a_panel_per_epoch_on_the_same_axes(size):
     codes = torch.randn(60, size, generator=torch.Generator().manual_seed(0))
-    stages = [(epoch, codes * epoch) for epoch in range(1, 10)]
-    fig = progress.row(stages, IMAGES, most=3)
+    kept = [(epoch, codes * epoch) for epoch in range(1, 10)]
+    fig = stages.row(kept, IMAGES, most=3)
     assert titles(fig) == ["epoch 1", "epoch 5", "epoch 9"]
     assert len({ax.get_xlim() for ax in fig.axes}) == 1
     spread = [np.ptp(ax.collections[0].get_offsets()[:, 0]) for ax in fig.axes]
     assert spread[2] == pytest.approx(9 * spread[0])
-    frames = progress.frames(stages[:2], IMAGES)
+    frames = stages.frames(kept[:2], IMAGES)
     assert len(frames) == 2 and frames[0].tobytes() != frames[1].tobytes()
     with pytest.raises(ValueError, match="no codes"):
-        progress.row([], IMAGES)
+        stages.row([], IMAGES)
 
 
 def spherical() -> VAE:

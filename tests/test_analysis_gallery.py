@@ -1,17 +1,20 @@
-"""The suite of pictures: for every kind of model and data, or skipped with a reason."""
+"""The suite of pictures: drawn for every kind of model and data, or skipped with a reason."""
 
 import hashlib
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pyro_vae import VAE, likelihoods, networks, posteriors, priors
-from pyro_vae.analysis import PICTURES, Subject, draw, embed, gallery
-from pyro_vae.analysis.gallery import NEEDS, missing
+from pyro_vae.analysis import PICTURES, Choices, Subject, draw, embed
+from pyro_vae.analysis.animation import figure_frame
+from pyro_vae.analysis.suite import NEEDS, missing
 from pyro_vae.data import Dataset, ImageData
 
 FIRST = (
@@ -30,7 +33,7 @@ def make(size, shape, prior=priors.StandardNormal, posterior=posteriors.Diagonal
         torch.manual_seed(0)
         encoder = networks.ConvEncoder(shape, (4,))
         decoder = networks.ConvDecoder(size, shape, (4,))
-        likelihood = likelihoods.Bernoulli(decoder, grey_levels=True)
+        likelihood = likelihoods.Bernoulli(decoder, gray_levels=True)
         return VAE(prior(size), likelihood, posterior(encoder, size))
 
 
@@ -57,7 +60,7 @@ def subject(size=2, shape=(1, 8, 8), plain=False, autoencoder=False, data=None, 
 
 SUBJECTS = {
     "one dimension, one class": lambda: subject(1, data={"classes": 1}),
-    "200 dimensions, colour, attributes, no classes": lambda: subject(
+    "200 dimensions, color, attributes, no classes": lambda: subject(
         200, (3, 8, 6), data={"classes": None, "attributes": True}
     ),
     "plain autoencoder, three dimensions": lambda: subject(3, plain=True),
@@ -72,7 +75,7 @@ SUBJECTS = {
 
 
 def alike(encoder, size):
-    """A posterior that says the same of every image."""
+    """Return a posterior that is the same for every image."""
 
     def posterior(x):
         return dist.Bernoulli(0.9 * torch.ones(len(x), size)).to_event(1)
@@ -81,17 +84,48 @@ def alike(encoder, size):
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_every_picture_that_applies_is_drawn(name, tmp_path):
+def test_every_picture_that_applies_is_drawn(name, tmp_path, monkeypatch):
     looked_at = SUBJECTS[name]()
     slow = "alike" in name or "one" in name  # t-SNE, where it is delicate
     stills = {k: p for k, p in PICTURES.items() if p.file.endswith(".png") and slow >= p.slow}
     names = [name for name, p in stills.items() if not missing(p, looked_at)]
+    figures = {}
+
+    def recorded(name):
+        def make(s):
+            figures[name] = stills[name].make(s)
+            return figures[name]
+
+        return make
+
+    for name in names:
+        monkeypatch.setitem(PICTURES, name, replace(stills[name], make=recorded(name)))
     files = draw(looked_at, tmp_path, names, progress=False)
     assert [path.name for path in files] == [PICTURES[name].file for name in names]
-    for path in files:
+    for name, path in zip(names, files, strict=True):
         with Image.open(path) as picture:
             assert picture.width == 1050
+            looks_right(figures[name], np.asarray(picture.convert("RGB")))
     assert plt.get_fignums() == []
+
+
+def looks_right(figure, picture) -> None:
+    """Check that a figure has a title that fits, and that no panel with content is blank."""
+    height, width, _ = picture.shape
+    assert figure.get_suptitle() or all(ax.get_title() for ax in figure.axes)
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
+    for ax in figure.axes:
+        assert all(np.isfinite(np.asarray(line.get_ydata())).any() for line in ax.lines)
+        box = ax.get_window_extent()
+        panel = picture[
+            max(0, round(height - box.y1)) : round(height - box.y0),
+            max(0, round(box.x0)) : round(box.x1),
+        ]
+        images = [np.asarray(image.get_array()) for image in ax.images]
+        uniform = images and all(np.ptp(image) == 0 for image in images)
+        assert panel.std() > 0 or uniform or ax.get_title(), figure.get_suptitle()
 
 
 def test_the_first_system_has_its_file_names(tmp_path):
@@ -120,11 +154,14 @@ def test_what_does_not_apply_is_skipped_and_the_reason_said(tmp_path, capsys):
     assert draw(looked_at, tmp_path, names) == []
     said = capsys.readouterr()
     assert "a flat prior has no samples" in said.out + said.err
-    assert "no history" in said.out + said.err
+    assert "no training history" in said.out + said.err
 
 
 def test_slow_pictures_are_left_out_of_planes_unless_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "_save", lambda picture, subject, folder: folder / picture.file)
+    frame = Image.new("RGB", (8, 8))
+    for name, p in list(PICTURES.items()):
+        made = [frame] if p.file.endswith(".gif") else Figure(figsize=(0.1, 0.1))
+        monkeypatch.setitem(PICTURES, name, replace(p, make=lambda s, made=made: made))
     slow = [name for name, p in PICTURES.items() if p.slow]
     assert "embedding_tsne" in slow
     drawn = {path.stem for path in draw(subject(2), tmp_path, progress=False)}
@@ -142,9 +179,20 @@ def test_pictures_beside_the_autoencoder(tmp_path):
     looked_at = subject(2, autoencoder=True)
     names = ["interpolation_beside_autoencoder", "interpolation_film_beside_autoencoder"]
     still, film = draw(looked_at, tmp_path, names, progress=False)
-    with Image.open(still) as both, Image.open(film) as frames:
+    models = (looked_at, looked_at.of_autoencoder)
+    figure = PICTURES[names[0]].make(looked_at)
+    assert [ax.get_title() for ax in figure.axes] == ["VAE", "plain autoencoder"]
+    for ax, model in zip(figure.axes, models, strict=True):
+        alone = figure_frame(PICTURES["interpolation"].make(model), dpi=150)
+        assert np.array_equal(ax.images[0].get_array(), np.asarray(alone))
+    with Image.open(still) as both:
         assert both.width == 1050
+    with Image.open(film) as frames:
         assert frames.size == (256 + 8 + 256, 256) and frames.n_frames > 1
+        first = np.asarray(frames.convert("RGB")).astype(int)
+    for left, model in zip((0, 256 + 8), models, strict=True):
+        alone = np.asarray(PICTURES["interpolation_film"].make(model)[0]).astype(int)
+        assert np.abs(first[:, left : left + 256] - alone).mean() < 4  # a GIF has few colors
 
 
 def test_stages_are_drawn_when_they_were_kept(tmp_path):
@@ -166,7 +214,7 @@ def test_the_stages_of_the_autoencoder_are_drawn_if_they_were_kept_too():
 
 
 def test_a_grid_covers_what_was_chosen_and_an_autoencoders_its_own_codes():
-    chosen = gallery.Choices(range=(-2.0, 2.0), tiles=11)
+    chosen = Choices(range=(-2.0, 2.0), tiles=11)
     looked_at = replace(subject(2, autoencoder=True), choices=chosen)
     grid = PICTURES["linearly_sampled_reconstructions"].make(looked_at)
     assert "11 × 11" in grid.get_suptitle()
@@ -190,6 +238,6 @@ def test_the_model_and_the_autoencoder_decode_the_same_draws_of_the_standard_nor
 
 def test_every_picture_says_what_to_look_for():
     for name, picture in PICTURES.items():
-        assert picture.file.rpartition(".")[0] == name
+        assert picture.file.rpartition(".")[0] == name and picture.title
         assert picture.caption.endswith((".", "?")) and len(picture.caption) > 20
         assert set(picture.needs) <= NEEDS.keys()

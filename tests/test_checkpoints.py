@@ -1,5 +1,6 @@
 """Saved models come back without the code that made them, and without running any code."""
 
+import inspect
 import pickle
 
 import pyro.distributions as dist
@@ -8,9 +9,9 @@ import torch
 from conftest import small_vae
 
 from pyro_vae import VAE, checkpoints, likelihoods, networks, posteriors, priors
+from pyro_vae._module import Module, build, describe
 from pyro_vae.checkpoints import CheckpointError
-from pyro_vae.configuration import parse
-from pyro_vae.module import Module, build, describe
+from pyro_vae.experiments.configuration import parse
 
 
 def test_a_model_comes_back_with_its_weights_and_settings(tmp_path):
@@ -29,7 +30,7 @@ def test_a_model_comes_back_with_its_weights_and_settings(tmp_path):
 
 
 def test_a_model_of_the_command_line_comes_back(tmp_path):
-    """Its numbers are of the parser's own types, which a checkpoint must not name."""
+    """Its numbers have types of the parser, which a checkpoint must not name."""
     vae = parse(["--latent-size", "5"]).recipe.build((1, 8, 8))
     checkpoints.save(vae, tmp_path / "vae.pt")
     assert checkpoints.load(tmp_path / "vae.pt").latent_size == 5
@@ -51,7 +52,7 @@ def test_what_was_shared_is_shared_again():
         del networks.Pair
 
 
-def test_your_own_slot_is_asked_for_by_name(tmp_path):
+def test_a_slot_from_outside_the_library_is_asked_for_by_name(tmp_path):
     def my_prior():
         return dist.Normal(torch.zeros(2), 2.0).to_event(1)
 
@@ -63,7 +64,7 @@ def test_your_own_slot_is_asked_for_by_name(tmp_path):
     assert other.prior().variance[0] == 4
 
 
-def test_your_own_network_within_a_slot_is_asked_for_by_its_slot(tmp_path):
+def test_a_network_from_outside_within_a_slot_is_asked_for_by_its_slot(tmp_path):
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
     encoder.features = 10
     vae = small_vae(posterior=posteriors.DiagonalNormal(encoder, 2))
@@ -85,6 +86,100 @@ def test_a_checkpoint_cannot_name_a_function_to_run(tmp_path):
     torch.save(contents, tmp_path / "bad.pt")
     with pytest.raises(CheckpointError, match="os.system"):
         checkpoints.load(tmp_path / "bad.pt")
+
+
+#: A checkpoint records only the arguments that were given, so that a default is part of its format.
+DEFAULTS = {
+    "priors.StandardNormal": {},
+    "priors.Normal": {"loc": 0.0, "scale": 1.0, "learned": False},
+    "priors.Laplace": {"loc": 0.0, "scale": 1.0, "learned": False},
+    "priors.MixtureOfGaussians": {"components": 10, "scale": 0.5},
+    "priors.VampPrior": {"components": 500},
+    "priors.NormalizingFlow": {
+        "family": "spline",
+        "transforms": 3,
+        "hidden": 64,
+        "passes": None,
+        "activation": "relu",
+        "steepest": 1000.0,
+    },
+    "priors.HypersphereUniform": {},
+    "priors.Bernoulli": {"probability": 0.5, "learned": False},
+    "priors.Flat": {},
+    "likelihoods.Bernoulli": {"gray_levels": False},
+    "likelihoods.ContinuousBernoulli": {},
+    **{
+        f"likelihoods.{name}": {
+            "scale": 1.0,
+            "learned": False,
+            "sigmoid": True,
+            "standardized": (0.0, 1.0),
+        }
+        | extra
+        for name, extra in {"Normal": {}, "Laplace": {}, "StudentT": {"degrees": 5.0}}.items()
+    },
+    "likelihoods.DiscretizedLogistic": {"scale": 0.1, "learned": "value", "sigmoid": True},
+    "likelihoods.DiscretizedLogisticMixture": {"components": 10},
+    "likelihoods.Categorical": {},
+    "posteriors.DiagonalNormal": {"spread": "log_variance"},
+    "posteriors.FullNormal": {},
+    "posteriors.Laplace": {},
+    "posteriors.InverseAutoregressiveFlow": {"transforms": 2, "hidden": 64, "context": 32},
+    "posteriors.PlanarFlow": {"transforms": 4},
+    "posteriors.PowerSpherical": {},
+    "posteriors.Bernoulli": {},
+    "posteriors.StraightThroughBernoulli": {},
+    "posteriors.Delta": {},
+    "networks.ConvEncoder": {"channels": (32, 64, 128)},
+    "networks.ConvDecoder": {"channels": (128, 64, 32)},
+    "networks.MLPEncoder": {"hidden": (512,)},
+    "networks.MLPDecoder": {"hidden": (512,)},
+    "networks.FullyConnectedEncoder": {
+        "descriptors": ({"out_features": 400, "activation": "leaky_relu"},)
+    },
+    "networks.FullyConnectedDecoder": {
+        "descriptors": ({"out_features": 400, "activation": "leaky_relu"},)
+    },
+    "networks.BatchNormEncoder": {
+        "channels": (32, 64, 64, 64),
+        "strides": (1, 2, 2, 1),
+        "slope": 0.2,
+    },
+    "networks.BatchNormDecoder": {
+        "channels": (64, 64, 64, 32),
+        "strides": (1, 2, 2, 1),
+        "slope": 0.2,
+    },
+    "networks.HalvingEncoder": {"first": 32, "channels": 64, "smallest": 8, "slope": 0.2},
+    "networks.HalvingDecoder": {"last": 32, "channels": 64, "smallest": 8, "slope": 0.2},
+    "networks.ResNetEncoder": {"channels": (64, 128, 256, 512), "standardized": (0.0, 1.0)},
+    "networks.ResNetDecoder": {"channels": (512, 256, 128, 64)},
+}
+
+
+def test_defaults_stay_what_saved_models_were_made_with():
+    found = {}
+    for module in (priors, likelihoods, posteriors, networks):
+        bases = ("Prior", "Likelihood", "Posterior", "Encoder", "Decoder")
+        for name, kind in vars(module).items():
+            if not isinstance(kind, type) or not issubclass(kind, Module) or kind is Module:
+                continue
+            if name.startswith("_") or name in bases:
+                continue
+            parameters = inspect.signature(kind).parameters.values()
+            found[f"{module.__name__.removeprefix('pyro_vae.')}.{name}"] = {
+                each.name: each.default for each in parameters if each.default is not each.empty
+            }
+    assert found == DEFAULTS
+
+
+def test_a_checkpoint_with_weights_of_another_model_is_refused(tmp_path):
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    other = priors.Normal(2, learned=True)
+    with pytest.raises(
+        CheckpointError, match=r"(?s)vae\.pt do not fit the slots that were passed.*prior\.loc"
+    ):
+        checkpoints.load(tmp_path / "vae.pt", prior=other)
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps(priors.Prior)])

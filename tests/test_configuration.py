@@ -8,8 +8,13 @@ import torch
 from conftest import small_vae  # noqa: F401
 
 from pyro_vae import annealing, posteriors, priors
-from pyro_vae.configuration import ConfigurationError, classes, parse, read
 from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.configuration import (
+    ConfigurationError,
+    classes,
+    parse,
+    read_configuration,
+)
 from pyro_vae.recipes import RECIPES
 
 
@@ -17,7 +22,7 @@ def test_parts_and_their_arguments_are_chosen_by_name():
     recipe = parse(["--posterior", "DiagonalNormal", "--posterior.spread", "log_scale"]).recipe
     vae = recipe.build((1, 8, 8))
     assert isinstance(vae.posterior, posteriors.DiagonalNormal)
-    assert vae.posterior.half == 1.0
+    assert vae.posterior.factor == 1.0
     vae = parse(["--prior", "Flat", "--latent-size", "7"]).recipe.build((1, 8, 8))
     assert isinstance(vae.prior, priors.Flat) and vae.latent_size == 7
 
@@ -28,7 +33,7 @@ def test_a_configuration_reproduces_itself(tmp_path, name, flags):
     arguments = ["--recipe", name, *flags, "--lr", "0.5", "--limit", "7", "--seed", "3"]
     first = parse(arguments)
     (tmp_path / "config.yaml").write_text(first.text)
-    second = read(tmp_path / "config.yaml")
+    second = read_configuration(tmp_path / "config.yaml")
     assert second.text == first.text
     assert second.recipe.published_loss == first.recipe.published_loss
     assert second.recipe.summary == first.recipe.summary
@@ -42,7 +47,7 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "docs" / "experiments").glo
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_of_the_docs_is_a_configuration(path):
-    configuration = read(path)
+    configuration = read_configuration(path)
     shape = RECIPES[configuration.recipe.name].image_shape
     assert configuration.recipe.build(shape).latent_size == configuration.recipe.latent_size
     before = configuration.settings.start_from
@@ -78,10 +83,10 @@ def test_a_misspelt_name_is_answered_with_the_nearest(arguments, message):
     ("arguments", "words"),
     [
         (["--bath-size", "3"], ["--bath-size", "Did you mean --batch-size"]),
-        (["--batch-size", "0"], ["--batch-size must be a whole number, 1 or more."]),
-        (["--epochs", "many"], ["--epochs must be a whole number, 1 or more."]),
-        (["--size", "0"], ["--size must be a whole number, 1 or more."]),
-        (["--beta", "-1"], ["--beta must be a number, 0 or more."]),
+        (["--batch-size", "0"], ["--batch-size must be a whole number, 1 or more, got 0."]),
+        (["--epochs", "many"], ["--epochs must be a whole number, 1 or more, got many."]),
+        (["--size", "0"], ["--size must be a whole number, 1 or more, got 0."]),
+        (["--beta", "-1"], ["--beta must be a number, 0 or more, got -1"]),
         (["--objective.particle", "3"], ["--objective.particle: ELBO", "Did you mean particles?"]),
         (["--prior.scale", "3"], ["--prior.scale: StandardNormal has no", "It has none."]),
         (
@@ -145,10 +150,10 @@ def test_two_trainings_started_together_go_apart(tmp_path, monkeypatch):
     assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
 
 
-def test_binarised_once_every_part_has_noise_of_its_own(tmp_path):
+def test_binarized_once_every_part_has_noise_of_its_own(tmp_path):
     half = np.full((20, 8, 8), 128, np.uint8)
     np.savez(tmp_path / "same.npz", train_images=half, test_images=half)
-    settings = ["--data", str(tmp_path / "same.npz"), "--pixels", "binarised-once"]
+    settings = ["--data", str(tmp_path / "same.npz"), "--pixels", "binarized-once"]
     parts = [parse([*settings, "--seed", seed]).dataset() for seed in ("3", "3")]
     assert torch.equal(parts[0].train.images, parts[1].train.images)
     assert not torch.equal(parts[0].train.images, parts[0].test.images)
@@ -159,29 +164,29 @@ def test_a_handful_of_images_is_judged_by_the_test_images_and_this_is_said(tmp_p
     np.save(path, np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8))
     out = ["--out", str(tmp_path / "run")]
     few = Experiment.start(["--data", str(path), *out])
-    assert few.parts[1] is few.dataset.test and few.role_of_test == "choose the weights"
+    assert few.parts[1] is few.dataset.test and few.roles_of_test == ("choose the weights",)
     last = Experiment.start(["--data", str(path), "--keep", "last", *out])
-    assert last.role_of_test == "are looked at after every epoch"
+    assert last.roles_of_test == ()
     plateau = ["--keep", "last", "--schedule", "Plateau"]
     followed = Experiment.start(["--data", str(path), *plateau, *out])
-    assert followed.role_of_test == "drive the learning rate"
+    assert followed.roles_of_test == ("drive the learning rate",)
     both = Experiment.start(["--data", str(path), "--schedule", "Plateau", *out])
-    assert both.role_of_test == "drive the learning rate, choose the weights"
-    assert Experiment.start(["--data", "digits", *out]).role_of_test == ""
+    assert both.roles_of_test == ("drive the learning rate", "choose the weights")
+    assert Experiment.start(["--data", "digits", *out]).roles_of_test == ()
 
 
 @pytest.mark.parametrize(
-    ("name", "role"),
+    ("name", "roles"),
     [
-        ("fashion_conv", "drive the learning rate, choose the weights"),
-        ("mnist_fc", "drive the learning rate"),
-        *[(name, "are looked at after every epoch") for name in list(RECIPES)[2:]],
+        ("fashion_conv", ("drive the learning rate", "choose the weights")),
+        ("mnist_fc", ("drive the learning rate",)),
+        *[(name, ()) for name in list(RECIPES)[2:]],
     ],
 )
-def test_as_published_the_test_images_do_what_the_source_has_them_do(name, role, tmp_path):
+def test_as_published_the_test_images_do_what_the_source_has_them_do(name, roles, tmp_path):
     arguments = ["--recipe", name, "--data", "digits", "--out", str(tmp_path / "run")]
-    assert Experiment.start([*arguments, "--as-published"]).role_of_test == role
-    assert Experiment.start(arguments).role_of_test == ""
+    assert Experiment.start([*arguments, "--as-published"]).roles_of_test == roles
+    assert Experiment.start(arguments).roles_of_test == ()
 
 
 def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
@@ -208,7 +213,7 @@ def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
 def test_the_default_recipe_learns_a_code_of_few_images(tmp_path):
     experiment = Experiment.start(["--data", "digits", "--out", str(tmp_path / "run")])
     vae = experiment.build()
-    experiment.fit(vae, progress=False)
+    experiment.train(vae, progress=False)
     found = experiment.evaluate(vae)
     assert found["active_units"] == 2 and found["rate"] > 0.5 and found["elbo"] > -26
     assert "epochs: 87\n" in experiment.run.configuration.read_text()
@@ -228,3 +233,13 @@ def test_resuming_keeps_the_settings(tmp_path, monkeypatch):
     assert again.recipe.data == "digits" and again.run.folder == run.run.folder
     with pytest.raises(ConfigurationError, match="cannot change: learning_rate"):
         Experiment.start(["--resume", "--lr", "0.02"])
+
+
+def test_old_names_on_the_command_line_still_work(tmp_path):
+    with pytest.warns(FutureWarning, match="binarised-once is now called binarized-once"):
+        assert parse(["--pixels", "binarised-once"]).recipe.pixels == "binarized-once"
+    with pytest.warns(FutureWarning, match="dequantised is now called dequantized"):
+        assert parse(["--pixels=dequantised"]).recipe.pixels == "dequantized"
+    with pytest.warns(FutureWarning, match="grey_levels is now called gray_levels"):
+        vae = parse(["--likelihood.grey_levels", "false"]).recipe.build((1, 8, 8))
+    assert vae.likelihood.support == "binary"

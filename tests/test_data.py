@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import FrozenInstanceError
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import torch
@@ -12,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_vae import data
+from pyro_vae.data import named
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.resizing import centre_crop
+from pyro_vae.data.resizing import center_crop
 from pyro_vae.data.splits import split_by_seed
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
@@ -26,7 +30,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def numbered(count: int, height: int = 3, width: int = 2) -> ImageData:
-    """Images that are constant at their own number, with it as label and attribute."""
+    """Return images that are constant at their own number, which is also label and attribute."""
     numbers = torch.arange(count)
     images = numbers.to(torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, height, width)
     return ImageData(images, numbers, attributes={"hair": numbers * 2}, source="here")
@@ -97,6 +101,60 @@ def test_wrong_tensors_are_refused_by_name(change, message):
         ImageData(**{"images": torch.zeros(2, 1, 3, 3, dtype=torch.uint8)} | change)
 
 
+ONE_OF_EACH = ImageData(torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("grey", "gray"), ("binarised", "binarized"), ("dequantised", "dequantized")]
+)
+def test_old_names_of_pixels_still_work_with_a_warning(old, new):
+    message = f"pixels='{old}' is now called '{new}'"
+    with pytest.warns(FutureWarning, match=message) as made:
+        assert ImageData(ONE_OF_EACH.images, pixels=old).pixels == new
+    with pytest.warns(FutureWarning, match=message) as changed:
+        assert ONE_OF_EACH.with_pixels(old).pixels == new
+    assert [each.filename for each in (made[0], changed[0])] == [__file__] * 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ONE_OF_EACH.with_pixels(new).select(slice(3)).pixels == new
+
+
+@pytest.mark.parametrize("unknown", ["binary", "binarised-once", "", None])
+def test_an_unknown_value_of_pixels_is_refused(unknown):
+    message = f"pixels must be one of gray, binarized, dequantized, not {unknown!r}"
+    with pytest.raises(data.DataError, match=message):
+        ImageData(ONE_OF_EACH.images, pixels=unknown)
+    with pytest.raises(data.DataError, match=message):
+        ONE_OF_EACH.with_pixels(unknown)
+
+
+def test_each_kind_of_pixels_draws_as_documented():
+    levels = ONE_OF_EACH.images.float()
+    binarized, dequantized = (
+        torch.stack([ONE_OF_EACH.with_pixels(kind).as_float() for _ in range(400)])
+        for kind in ("binarized", "dequantized")
+    )
+    assert set(binarized.unique().tolist()) == {0, 1}
+    assert (binarized.mean(0) - levels / 255).abs().max() < 0.12  # 5 standard errors at most
+    noise = dequantized * 256 - levels
+    assert noise.min() >= 0 and noise.max() <= 1  # rounding can reach 1
+    assert noise.mean() == pytest.approx(0.5, abs=0.01)
+    assert noise.var(0).min() > 0.05  # drawn anew at every call
+
+
+def test_binarized_once_is_fixed_by_its_seed():
+    """Published numbers depend on these draws: they must not change from version to version."""
+    once = ONE_OF_EACH.binarized_once(seed=3)
+    assert set(once.levels().unique().tolist()) == {0, 255}
+    torch.manual_seed(9)
+    assert torch.equal(once.images, ONE_OF_EACH.binarized_once(seed=3).images)
+    assert not torch.equal(once.images, ONE_OF_EACH.binarized_once(seed=4).images)
+    assert once.images.bool().nonzero()[:5, 0].tolist() == [14, 23, 33, 34, 37]
+    with pytest.warns(FutureWarning, match="binarised_once is now called .*binarized_once") as told:
+        again = ONE_OF_EACH.binarised_once(seed=3)
+    assert torch.equal(once.images, again.images) and told[0].filename == __file__
+
+
 # Dataset
 
 
@@ -116,7 +174,7 @@ def test_limit_touches_the_training_images_only():
     limited = Dataset("numbers", numbered(10), numbered(4)).limit(3)
     assert limited.train.labels.tolist() == [0, 1, 2]
     assert len(limited.test) == 4
-    with pytest.raises(data.DataError, match="at least 1"):
+    with pytest.raises(data.DataError, match="cannot train on 0 images: the limit is at least 1"):
         limited.limit(0)
 
 
@@ -153,7 +211,7 @@ def test_a_split_depends_on_the_seed_and_on_nothing_else():
 
 
 def test_the_split_is_the_same_on_every_machine():
-    """A published number depends on it: this order must not change from version to version."""
+    """Published numbers depend on this order: it must not change from version to version."""
     assert split_by_seed("n", numbered(10), 0.3, seed=0).test.labels.tolist() == [4, 1, 7]
 
 
@@ -180,7 +238,7 @@ def test_digits_are_the_real_ones_and_need_no_network():
 
 
 def test_digits_images_belong_to_their_labels():
-    """A nearest-mean classifier that learned from shuffled labels would be right 1 time in 10."""
+    """A nearest-mean classifier that learns from shuffled labels is right 1 time in 10."""
     digits = data.load("digits", test_fraction=0.3, seed=1)
     x, y = digits.train.as_float().flatten(1), digits.train.labels
     means = torch.stack([x[y == label].mean(0) for label in range(10)])
@@ -197,6 +255,12 @@ def test_an_unknown_name_gets_the_nearest_and_all_names():
     assert all(name in message for name in data.names())
 
 
+def test_every_module_of_named_data_sets_is_found():
+    modules = [import_module(f"{named.__name__}.{m.name}") for m in iter_modules(named.__path__)]
+    declared = {name: loader for module in modules for name, loader in module.LOADERS.items()}
+    assert declared == named.LOADERS and set(declared) == set(data.names())
+
+
 def test_a_file_of_another_kind_is_refused():
     Path("notes.txt").write_text("hello")
     with pytest.raises(data.DataError, match="neither a folder of images nor one of .npy"):
@@ -208,7 +272,7 @@ def test_a_file_of_another_kind_is_refused():
     [
         ({"size": 0}, "size must be 1 pixel or more, not 0"),
         ({"size": (8, -1)}, "size must be 1 pixel"),
-        ({"channels": 2}, "channels must be 1 .grey. or 3 .RGB., not 2"),
+        ({"channels": 2}, "channels must be 1 .gray. or 3 .RGB., not 2"),
         ({"test_fraction": 1.0}, "test_fraction must be between 0 and 1"),
     ],
 )
@@ -217,16 +281,16 @@ def test_options_out_of_range_are_refused(options, message):
         data.load("digits", **options)
 
 
-def test_size_and_channels_are_honoured_for_any_data():
+def test_size_and_channels_are_honored_for_any_data():
     digits = data.load("digits", size=(16, 12), channels=3)
     assert digits.image_shape == digits.test.image_shape == (3, 16, 12)
     assert torch.equal(digits.train.images[:, 0], digits.train.images[:, 2])
 
 
 def test_the_crop_is_central_and_in_proportion():
-    assert centre_crop((45, 33), (10, 10)) == (6, 0, 33, 33)
-    assert centre_crop((10, 40), (20, 40)) == (0, 10, 10, 20)
-    assert centre_crop((1, 500), (500, 1)) == (0, 249, 1, 1)
+    assert center_crop((45, 33), (10, 10)) == (6, 0, 33, 33)
+    assert center_crop((10, 40), (20, 40)) == (0, 10, 10, 20)
+    assert center_crop((1, 500), (500, 1)) == (0, 249, 1, 1)
 
 
 @pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason=f"no real MNIST in {SHARED}")
@@ -257,7 +321,7 @@ def in_a_new_process(code: str) -> str:
 
 def test_torchvision_imports_beside_this_torch():
     code = """
-from pyro_vae.data._torchvision import import_torchvision
+from pyro_vae.data.downloads._torchvision import import_torchvision
 vision = import_torchvision()
 import torchvision
 assert vision is torchvision is import_torchvision()
@@ -267,7 +331,7 @@ print(sum(p.numel() for p in vision.models.resnet18().parameters()), vision.data
 
 
 def test_nothing_is_imported_early_or_declared_without_need():
-    """A stand-in for torchvision that fails in another way first, and then works."""
+    """A stand-in for torchvision fails in another way first, and then works."""
     code = """
 import sys, importlib.abc, importlib.machinery, torch
 declared, faults = [], [RuntimeError("something else")]
@@ -283,7 +347,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 sys.meta_path.insert(0, Finder())
 import pyro_vae.data
-from pyro_vae.data._torchvision import import_torchvision
+from pyro_vae.data.downloads._torchvision import import_torchvision
 assert "torchvision" not in sys.modules and len(faults) == 1
 try:
     import_torchvision()

@@ -1,5 +1,7 @@
 """Arrays: layouts, value ranges, keys, labels, attributes beside them, damaged files."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,16 @@ import torch
 
 from pyro_vae import data
 from pyro_vae.data import capacity
-from pyro_vae.data.arrays import to_images
+from pyro_vae.data.readers.arrays import to_images
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(tmp_path, monkeypatch, caplog):
+    """An empty working directory, and everything that is logged."""
     monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", logger="pyro_vae.data")
 
 
 def random_bytes(*shape: int) -> np.ndarray:
@@ -66,7 +70,7 @@ def test_shapes_that_are_refused(shape, message):
 # Values
 
 
-def test_floats_are_rounded_to_the_nearest_level_and_it_is_said(capsys):
+def test_floats_are_rounded_to_the_nearest_level_and_it_is_logged(caplog):
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for kind in (np.float32, np.float64):
         assert np.array_equal(to_images(levels.astype(kind) / 255, "x")[:, 0], levels)
@@ -75,7 +79,7 @@ def test_floats_are_rounded_to_the_nearest_level_and_it_is_said(capsys):
         [0, 1],
         [127, 255],
     ]
-    assert "x: floats in [0, 1] scaled to 0 to 255" in capsys.readouterr().err
+    assert "x: floats in [0, 1] scaled to 0 to 255" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.uint16])
@@ -145,7 +149,7 @@ def test_both_parts_keep_their_order_and_labels():
     assert dataset.test.class_names == ("a", "b", "c")
 
 
-def test_images_sorted_by_class_are_mixed_so_that_validation_sees_every_class(capsys):
+def test_images_sorted_by_class_are_shuffled_so_that_validation_sees_every_class(caplog):
     images, labels = np.repeat(np.arange(4) * 50, 25), np.repeat(np.arange(4), 25)
     np.savez(
         "sorted.npz",
@@ -157,7 +161,7 @@ def test_images_sorted_by_class_are_mixed_so_that_validation_sees_every_class(ca
     _, validation = dataset.split(40)
     assert set(validation.labels.tolist()) == {0, 1, 2, 3}
     assert torch.equal(dataset.train.images[:, 0, 0, 0].long(), dataset.train.labels * 50)
-    assert "sorted by class" in capsys.readouterr().err
+    assert "sorted by class" in caplog.text
 
 
 def test_a_dict_of_tensors():
@@ -182,7 +186,7 @@ def test_labels_stay_with_their_images():
         ({"test_images": random_bytes(3, 9, 9)}, "holds test_images"),
         ({"images": random_bytes(1, 9, 9)}, "x: 1 image cannot be split"),
         ({"images": random_bytes(3, 9, 9), "labels": np.arange(2)}, r"int64 of shape \(3,\)"),
-        ({"images": random_bytes(3, 9, 9), "labels": np.ones(3)}, "labels are whole numbers"),
+        ({"images": random_bytes(3, 9, 9), "labels": np.ones(3)}, "labels must be whole numbers"),
         (
             {"train_images": random_bytes(3, 9, 9), "test_images": random_bytes(3, 9, 8)},
             "train images are",
@@ -245,7 +249,7 @@ def test_attributes_beside_an_array_belong_to_its_images(with_names):
         assert part.attributes["eyes"].tolist() == [7] * len(part)
 
 
-def test_attributes_of_other_data_are_passed_over():
+def test_attributes_of_other_data_are_skipped():
     np.savez("x.npz", images=random_bytes(5, 9, 9))
     write_attributes(["c1.png"])
     with pytest.warns(UserWarning, match="attributes.csv has rows for 1 of 5 images"):
@@ -271,12 +275,12 @@ def little_memory(monkeypatch) -> None:
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 16, 16), dtype=np.uint8)
 
 
-def test_bytes_that_would_fill_the_memory_stay_in_their_file(tmp_path, little_memory, capsys):
+def test_bytes_that_would_fill_the_memory_stay_in_their_file(tmp_path, little_memory, caplog):
     np.save(tmp_path / "small.npy", NOISE[:9])  # twice 2,304 bytes: below half of the memory
     assert not data.load(tmp_path / "small.npy").train.streamed
     np.save(tmp_path / "large.npy", NOISE)
     assert data.load(tmp_path / "large.npy").train.streamed
-    assert "20 images of 1×16×16 would take" in capsys.readouterr().err
+    assert "20 images of 1×16×16 would take" in caplog.text
     assert not data.load(tmp_path / "large.npy", stream=False).train.streamed
 
 
@@ -298,6 +302,12 @@ def test_images_that_would_outgrow_the_memory_are_not_enlarged(tmp_path, monkeyp
     assert data.load(tmp_path / "images.npz", size=32).image_shape == (1, 32, 32)
     with pytest.raises(data.DataError, match="1×64×64, would take.*a smaller size"):
         data.load(tmp_path / "images.npz", size=64)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system as Linux answers")
+def test_the_memory_of_the_machine_is_what_the_system_reports(monkeypatch):
+    monkeypatch.setattr(capacity, "_LIMITS", ())
+    assert capacity.memory_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.mark.parametrize(("limit", "known"), [("1048576", True), ("max", False), (None, False)])

@@ -16,12 +16,14 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(tmp_path, monkeypatch, caplog):
+    """An empty working directory, and everything that is logged."""
     monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", logger="pyro_vae.data")
 
 
 def save(path: str, mode="RGB", size=(8, 8), color=RED, **options) -> None:
-    """An image of one colour; `size` is (width, height) as Pillow has it."""
+    """Save an image of one color; `size` is (width, height), as in Pillow."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, color).save(path, **options)
 
@@ -42,7 +44,7 @@ def everything(dataset: data.Dataset) -> torch.Tensor:
 
 
 def load_twice(path: str, **options) -> torch.Tensor:
-    """(C, H, W): what one file becomes; a copy beside it, since one image cannot be split."""
+    """Load one image, (C, H, W), with a copy beside it, since one image cannot be split."""
     twin = Path(path).with_name(f"twin{Path(path).suffix}")
     twin.write_bytes(Path(path).read_bytes())
     first, second = everything(data.load(Path(path).parent, **options))
@@ -53,7 +55,7 @@ def load_twice(path: str, **options) -> torch.Tensor:
 # Modes: each becomes the right bytes
 
 
-def colour(*levels: int) -> torch.Tensor:
+def as_pixel(*levels: int) -> torch.Tensor:
     return torch.tensor(levels, dtype=torch.uint8).view(-1, 1, 1)
 
 
@@ -81,10 +83,10 @@ def test_every_mode_becomes_the_right_bytes(name, mode, color, expected):
     save(f"x/{name}", mode, color=color)
     image = load_twice(f"x/{name}", channels=len(expected))
     assert image.shape == (len(expected), 8, 8)
-    assert torch.equal(image, colour(*expected).expand_as(image))
+    assert torch.equal(image, as_pixel(*expected).expand_as(image))
 
 
-def test_a_palette_and_its_transparent_colour():
+def test_a_palette_and_its_transparent_color():
     Path("x").mkdir()
     picture = Image.new("P", (8, 8), 0)
     picture.putpalette([10, 20, 30, 200, 100, 0])
@@ -97,7 +99,7 @@ def test_a_palette_and_its_transparent_colour():
 
 def test_a_cmyk_photograph():
     save("x/a.jpg", "CMYK", color=(0, 255, 255, 0), quality=100)
-    assert (load_twice("x/a.jpg").int() - colour(*RED).int()).abs().max() <= 4
+    assert (load_twice("x/a.jpg").int() - as_pixel(*RED).int()).abs().max() <= 4
 
 
 def test_an_exif_rotation_is_applied():
@@ -109,7 +111,7 @@ def test_an_exif_rotation_is_applied():
     picture.save("x/a.png", exif=exif)
     image = load_twice("x/a.png")
     assert image.shape == (3, 12, 8)
-    assert torch.equal(image[:, :3], colour(*RED).expand(3, 3, 8))
+    assert torch.equal(image[:, :3], as_pixel(*RED).expand(3, 3, 8))
     assert image[:, 3:].eq(255).all()
 
 
@@ -122,21 +124,21 @@ def test_one_size_is_kept():
     assert data.load("x").image_shape == (3, 45, 33)
 
 
-def test_mixed_sizes_become_squares_of_the_median_short_side(capsys):
+def test_mixed_sizes_become_squares_of_the_median_short_side(caplog):
     for number, size in enumerate([(45, 33), (20, 40), (90, 60)]):
         save(f"x/{number}.png", size=size)
     with pytest.warns(UserWarning, match="1 of 3 images are smaller .* is 1.png, 40×20"):
         assert data.load("x").image_shape == (3, 33, 33)
-    assert "33×33, the median of the shorter sides; choose another" in capsys.readouterr().err
+    assert "33×33, the median of the shorter sides; choose another size" in caplog.text
 
 
-def test_the_centre_is_kept():
+def test_the_center_is_kept():
     Path("x").mkdir()
     picture = Image.new("RGB", (40, 20), WHITE)
     picture.paste(RED, (10, 0, 30, 20))
     picture.save("x/a.png")
     image = load_twice("x/a.png", size=10)
-    assert torch.equal(image, colour(*RED).expand(3, 10, 10))
+    assert torch.equal(image, as_pixel(*RED).expand(3, 10, 10))
 
 
 def test_a_chosen_size_may_be_oblong():
@@ -162,7 +164,7 @@ def test_a_file_and_an_array_are_resized_alike():
     assert (from_file.int() - from_array.int()).abs().max() <= 1
 
 
-def test_one_colour_image_makes_all_colour_and_greys_stay_grey():
+def test_one_color_image_makes_all_color_and_grays_stay_gray():
     save("x/a.png", "L", color=50)
     save("x/b.png", "I;16", color=257 * 60)
     assert data.load("x").image_shape == (1, 8, 8)
@@ -225,7 +227,7 @@ def test_unreadable_files_are_all_listed_by_name_with_their_reason(broken):
     assert message.startswith("x: 5 of 15 images cannot be read:")
     assert "x/text.png: not an image, despite its name" in message
     assert "x/empty.png: an empty file" in message
-    assert "x/huge.tiff: grey levels outside 0 to 1" in message
+    assert "x/huge.tiff: gray levels outside 0 to 1" in message
     assert "x/cut.png: OSError: image file is truncated" in message
     assert "x/cut.jpg: OSError: image file is truncated" in message
     assert "x/0.png" not in message
@@ -269,11 +271,11 @@ def test_nothing_but_unreadable_files_is_an_error_even_when_skipping(spoil):
         data.load("x", skip_corrupt=True)
 
 
-def test_too_many_pixels_for_this_machine_stay_in_their_files(monkeypatch, capsys):
+def test_too_many_pixels_for_this_machine_stay_in_their_files(monkeypatch, caplog):
     monkeypatch.setattr(capacity, "memory_bytes", lambda: 15_000)
     save("x/a.png", size=(50, 50)), save("x/b.png", size=(50, 50))
     assert data.load("x").train.streamed
-    assert "2 images of 3×50×50 would take" in capsys.readouterr().err
+    assert "2 images of 3×50×50 would take" in caplog.text
     small = data.load("x", size=30)
     assert small.image_shape == (3, 30, 30) and not small.train.streamed
 
@@ -308,7 +310,7 @@ def test_sub_folders_are_classes_and_deeper_images_belong_to_them():
         assert torch.equal(part.images[:, 0, 0, 0].long(), part.labels + 1)
 
 
-def test_links_to_folders_are_followed_but_not_for_ever():
+def test_links_to_folders_are_followed_but_not_forever():
     save("store/a.png"), save("store/b.png"), save("x/cats/c.png")
     Path("x/dogs").symlink_to(Path("store").absolute())
     Path("x/cats/again").symlink_to(Path("x").absolute())
@@ -322,7 +324,7 @@ def test_images_outside_the_classes_are_named():
         data.load("x")
 
 
-def test_train_and_test_folders_are_the_parts_and_the_order_is_mixed(capsys):
+def test_train_and_test_folders_are_the_parts_and_the_order_is_mixed(caplog):
     for number in range(20):
         save(f"x/train/{'ab'[number // 10]}/{number}.png", color=(number, 0, 0))
     save("x/test/b/0.png", color=(99, 0, 0)), save("x/validation/a.png")
@@ -334,7 +336,7 @@ def test_train_and_test_folders_are_the_parts_and_the_order_is_mixed(capsys):
     assert torch.equal(dataset.train.labels, reds.long() // 10)
     assert sorted(reds.tolist()) == list(range(20))
     assert set(dataset.split(8)[1].labels.tolist()) == {0, 1}
-    assert "only train/ and test/ are used, not validation/a.png" in capsys.readouterr().err
+    assert "only train/ and test/ are used, not validation/a.png" in caplog.text
     assert dataset.train.images.untyped_storage().data_ptr() == (
         dataset.test.images.untyped_storage().data_ptr()
     )
@@ -378,7 +380,7 @@ def test_avatars_get_their_own_attributes(layout):
         assert part.labels is None
 
 
-def test_the_sub_folders_of_the_larger_set_are_no_classes():
+def test_the_sub_folders_of_the_larger_set_are_not_classes():
     write_avatars("mine/0", range(5))
     write_avatars("mine/1", range(5, 10))
     dataset = data.load("mine", size=4)
@@ -420,7 +422,7 @@ def test_cartoonset_that_is_nowhere_says_where_to_get_it():
     [
         (None, "cs3.csv cannot be read"),
         ('"hair", 1, 111\n', "cs3.csv has other attributes than"),
-        ("nonsense\n", "cs3.csv is not of lines"),
+        ("nonsense\n", "cs3.csv has a line that is not `name, value"),
         ('"hair", long, 111\n"glasses", 1, 12\n', "'hair' has a value that is not a whole number"),
     ],
 )

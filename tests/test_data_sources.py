@@ -10,6 +10,7 @@ import pickle
 import socket
 import stat
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,8 @@ import pytest
 import torch
 
 from pyro_vae import data
-from pyro_vae.data import cifar10, debian, idx, sources
+from pyro_vae.data.downloads import debian, places
+from pyro_vae.data.named import LOADERS, cifar10, mnist
 
 TRAIN, TEST = 6, 4
 
@@ -34,10 +36,10 @@ def part(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 CONTENT = {
     name: idx_bytes(values)
-    for name, values in zip(idx.FILES, (*part(TRAIN), *part(TEST)), strict=True)
+    for name, values in zip(mnist.FILES, (*part(TRAIN), *part(TEST)), strict=True)
 }
 TINY = replace(
-    idx.FASHION_MNIST,
+    mnist.FASHION_MNIST,
     md5={name: hashlib.md5(content).hexdigest() for name, content in CONTENT.items()},
 )
 TINY_MNIST = replace(TINY, name="mnist", torchvision_class="MNIST", debian_package=None)
@@ -62,7 +64,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 class Torchvision:
-    """Stands in for the package: a download that writes files, or fails as it is told."""
+    """A stand-in for the package, whose download writes files, or fails as it is told."""
 
     def __init__(self):
         self.calls = 0
@@ -91,10 +93,10 @@ def torchvision(tmp_path, monkeypatch) -> Torchvision:
     fake = Torchvision()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYRO_VAE_DATA", raising=False)
-    monkeypatch.setattr("pyro_vae.data.catalogue.FASHION_MNIST", TINY)
-    monkeypatch.setattr("pyro_vae.data.catalogue.MNIST", TINY_MNIST)
-    monkeypatch.setattr(idx, "SYSTEM_FOLDER", tmp_path / "usr/share/datasets")
-    monkeypatch.setattr(idx, "import_torchvision", lambda: fake)
+    for tiny in (TINY, TINY_MNIST):
+        monkeypatch.setitem(LOADERS, tiny.name, partial(mnist.load_idx, tiny))
+    monkeypatch.setattr(mnist, "SYSTEM_FOLDER", tmp_path / "usr/share/datasets")
+    monkeypatch.setattr(mnist, "import_torchvision", lambda: fake)
     monkeypatch.setattr(debian.shutil, "which", lambda program: None)
     return fake
 
@@ -164,6 +166,19 @@ def test_mnist_is_never_taken_for_fashion_mnist(tmp_path):
         load("fashion-mnist")
 
 
+def test_another_data_set_in_this_format_needs_only_its_description(tmp_path, monkeypatch):
+    letters = replace(TINY_MNIST, name="letters", torchvision_class="Letters")
+    monkeypatch.setitem(LOADERS, letters.name, partial(mnist.load_idx, letters))
+    assert "letters" in data.names()
+    write_files(tmp_path / "data/Letters/raw")
+    assert_whole(load("letters"))
+
+
+def test_every_description_is_known_by_name():
+    assert list(mnist.LOADERS) == [described.name for described in mnist.DATASETS]
+    assert [loader.args for loader in mnist.LOADERS.values()] == [(d,) for d in mnist.DATASETS]
+
+
 # Damage
 
 
@@ -177,7 +192,7 @@ def test_mnist_is_never_taken_for_fashion_mnist(tmp_path):
         (lambda path: path.unlink(), "missing"),
     ],
 )
-@pytest.mark.parametrize("name", [idx.TRAIN_IMAGES, idx.TEST_LABELS])
+@pytest.mark.parametrize("name", [mnist.TRAIN_IMAGES, mnist.TEST_LABELS])
 def test_a_damaged_copy_is_named_and_the_next_place_tried(tmp_path, name, fault, reason):
     broken = write_files(tmp_path / "data/FashionMNIST/raw")
     fault(broken / f"{name}.gz")
@@ -190,15 +205,15 @@ def test_a_damaged_copy_is_named_and_the_next_place_tried(tmp_path, name, fault,
 
 def test_a_good_archive_beside_a_damaged_file_serves(tmp_path):
     folder = write_files(tmp_path / "data/fashion-mnist")
-    (folder / idx.TRAIN_IMAGES).write_bytes(b"half-written")
+    (folder / mnist.TRAIN_IMAGES).write_bytes(b"half-written")
     assert_whole(load())
 
 
 def test_a_damaged_copy_of_ours_is_set_aside_for_a_good_one(tmp_path, torchvision):
     torchvision.fault = None
-    damage(write_files(tmp_path / "data/fashion-mnist") / f"{idx.TEST_IMAGES}.gz")
+    damage(write_files(tmp_path / "data/fashion-mnist") / f"{mnist.TEST_IMAGES}.gz")
     before = tree(tmp_path / "data/fashion-mnist")
-    with pytest.warns(UserWarning, match="passing over data/fashion-mnist"):
+    with pytest.warns(UserWarning, match="skipping data/fashion-mnist"):
         assert_whole(load())
     assert_whole(load())
     assert torchvision.calls == 1
@@ -216,11 +231,11 @@ def test_a_folder_with_other_files_is_not_set_aside(tmp_path, torchvision):
 
 def test_an_idx_file_must_have_the_length_its_header_states():
     whole = idx_bytes(np.arange(12).reshape(2, 3, 2))
-    assert idx.parse_idx(whole)[1, 2].tolist() == [10, 11]
+    assert mnist.parse_idx(whole)[1, 2].tolist() == [10, 11]
     with pytest.raises(data.DataError, match="cannot have 11 values"):
-        idx.parse_idx(whole[:-1])
+        mnist.parse_idx(whole[:-1])
     with pytest.raises(data.DataError, match="not an IDX file"):
-        idx.parse_idx(b"\0\0\x0d" + whole[3:])
+        mnist.parse_idx(b"\0\0\x0d" + whole[3:])
 
 
 # Downloads
@@ -230,7 +245,7 @@ def test_a_download_is_kept_and_used_the_next_time(tmp_path, torchvision):
     torchvision.fault = None
     assert_whole(load(data_dir="new/folder"))
     kept = tmp_path / "new/folder/fashion-mnist"
-    assert sorted(path.name for path in kept.iterdir()) == sorted(f"{n}.gz" for n in idx.FILES)
+    assert sorted(path.name for path in kept.iterdir()) == sorted(f"{n}.gz" for n in mnist.FILES)
     assert_whole(load(data_dir="new/folder"))
     assert torchvision.calls == 1
 
@@ -251,25 +266,25 @@ def test_an_interrupted_download_leaves_nothing_behind(tmp_path, torchvision, fa
     torchvision.fault = fault
     with pytest.raises((data.DataError, KeyboardInterrupt)):
         load()
-    assert set(tree(tmp_path)) == {"data", f"data/{sources.MARK}"}
+    assert set(tree(tmp_path)) == {"data", f"data/{places.MARK}"}
 
 
 def test_a_download_of_the_wrong_content_is_not_kept(tmp_path, torchvision):
     torchvision.fault = None
-    torchvision.spoil = lambda folder: damage(folder / f"{idx.TRAIN_LABELS}.gz")
+    torchvision.spoil = lambda folder: damage(folder / f"{mnist.TRAIN_LABELS}.gz")
     with (
         pytest.warns(UserWarning, match="torchvision's download: train-labels"),
         pytest.raises(data.DataError),
     ):
         load()
-    assert set(tree(tmp_path)) == {"data", f"data/{sources.MARK}"}
+    assert set(tree(tmp_path)) == {"data", f"data/{places.MARK}"}
 
 
 def test_a_faster_process_is_not_disturbed(tmp_path, torchvision):
     torchvision.fault = None
     torchvision.spoil = lambda folder: write_files(tmp_path / "data/fashion-mnist", False)
     assert_whole(load())
-    assert (tmp_path / "data/fashion-mnist" / idx.TRAIN_IMAGES).exists()
+    assert (tmp_path / "data/fashion-mnist" / mnist.TRAIN_IMAGES).exists()
     assert not list(tmp_path.glob("data/*damaged*"))
 
 
@@ -292,7 +307,8 @@ def test_when_all_fails_one_error_tells_the_whole_story(tmp_path):
 # Whose folder it is
 
 
-def test_a_foreign_data_folder_is_never_written_to(tmp_path, torchvision, capsys):
+def test_a_foreign_data_folder_is_never_written_to(tmp_path, torchvision, caplog):
+    caplog.set_level("INFO", logger="pyro_vae.data")
     torchvision.fault = None
     foreign = tmp_path / "foreign"
     foreign.mkdir()
@@ -301,7 +317,8 @@ def test_a_foreign_data_folder_is_never_written_to(tmp_path, torchvision, capsys
     assert_whole(load(data_dir=foreign))
     assert tree(foreign) == before
     assert (tmp_path / "data/fashion-mnist").is_dir()
-    assert f"{foreign} is not ours to write to" in capsys.readouterr().err
+    assert f"{foreign} does not belong to pyro_vae (it has no {places.MARK})" in caplog.text
+    assert f"downloads go to {places.DEFAULT_FOLDER}" in caplog.text
     assert_whole(load(data_dir=foreign))
     assert torchvision.calls == 1  # found again where it was kept
 
@@ -313,7 +330,7 @@ def test_our_data_folders(tmp_path, torchvision, made):
     if made != "absent":
         folder.mkdir()
     if made == "marked":
-        (folder / sources.MARK).touch()
+        (folder / places.MARK).touch()
         (folder / "other").touch()
     load(data_dir=folder)
     assert (folder / "fashion-mnist").is_dir()
@@ -362,9 +379,9 @@ def apt(tmp_path, monkeypatch) -> Path:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("pyro_vae.data.catalogue.FASHION_MNIST", TINY)
-    monkeypatch.setattr(idx, "SYSTEM_FOLDER", tmp_path / "usr/share/datasets")
-    monkeypatch.setattr(idx, "import_torchvision", Torchvision)
+    monkeypatch.setitem(LOADERS, TINY.name, partial(mnist.load_idx, TINY))
+    monkeypatch.setattr(mnist, "SYSTEM_FOLDER", tmp_path / "usr/share/datasets")
+    monkeypatch.setattr(mnist, "import_torchvision", Torchvision)
     return lists
 
 
@@ -373,11 +390,11 @@ def test_debians_package_is_unpacked_into_the_data_folder(tmp_path, apt):
     assert_whole(load(data_dir="new"))
     assert (tmp_path / "log").read_text().count("apt-get") == 1
     assert not (tmp_path / "usr").exists()
-    assert set(os.listdir("new")) == {"fashion-mnist", sources.MARK}
-    assert set(os.listdir("new/fashion-mnist")) == {f"{name}.gz" for name in idx.FILES}
+    assert set(os.listdir("new")) == {"fashion-mnist", places.MARK}
+    assert set(os.listdir("new/fashion-mnist")) == {f"{name}.gz" for name in mnist.FILES}
 
 
-def test_lists_of_our_own_serve_where_apts_are_missing(tmp_path, apt):
+def test_separate_lists_serve_where_apts_are_missing(tmp_path, apt):
     assert_whole(load(data_dir="new"))
     first, update, download = (tmp_path / "log").read_text().splitlines()
     assert "State::Lists" not in first
@@ -392,7 +409,7 @@ def test_apts_own_words_are_passed_on(apt, monkeypatch):
         pytest.raises(data.DataError, match="`apt-get update` failed: E: Failed to fetch"),
     ):
         load(data_dir="new")
-    assert os.listdir("new") == [sources.MARK]
+    assert os.listdir("new") == [places.MARK]
 
 
 # CIFAR-10

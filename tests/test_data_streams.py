@@ -12,7 +12,7 @@ from conftest import small_vae
 from PIL import Image
 
 from pyro_vae import data, evaluate, fit
-from pyro_vae.analysis.samples import nearest
+from pyro_vae.analysis.samples import nearest_training_images
 
 SHAPE = (30, 1, 8, 8)
 
@@ -36,7 +36,7 @@ def source(request, tmp_path, levels) -> Path:
 
 
 def both(source: Path, **settings) -> tuple[data.Dataset, data.Dataset]:
-    """(in memory, streamed)."""
+    """Load the same images twice: (in memory, streamed)."""
     kept, streamed = (data.load(source, stream=stream, **settings) for stream in (False, True))
     assert streamed.train.streamed and not kept.train.streamed
     return kept, streamed
@@ -60,7 +60,7 @@ def test_a_stream_gives_the_images_that_memory_holds(source, settings):
         assert all(torch.equal(one, other) for one, other in pairs)
 
 
-@pytest.mark.parametrize("pixels", ["grey", "binarised", "dequantised"])
+@pytest.mark.parametrize("pixels", ["gray", "binarized", "dequantized"])
 def test_a_training_on_a_stream_is_the_same_training(source, pixels):
     trained = []
     start = small_vae().state_dict()
@@ -71,7 +71,13 @@ def test_a_training_on_a_stream_is_the_same_training(source, pixels):
         train, validation = dataset.map(lambda part: part.with_pixels(pixels)).split(5)
         fit(vae, train, validation=validation, epochs=2, batch_size=4, progress=False, device="cpu")
         numbers = evaluate(vae, dataset.test, samples=10).as_dict()
-        trained.append((vae.state_dict(), numbers, nearest(torch.zeros(1, *SHAPE[1:]), train, 3)))
+        trained.append(
+            (
+                vae.state_dict(),
+                numbers,
+                nearest_training_images(torch.zeros(1, *SHAPE[1:]), train, 3),
+            )
+        )
     (weights, numbers, near), (others, same, nearby) = trained
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     assert numbers == same
@@ -97,7 +103,7 @@ def test_faults_show_before_the_training_and_during_it(tmp_path):
     broken.write_bytes(whole)
     dataset = data.load(tmp_path, stream=True)
     broken.write_bytes(whole[:45])
-    with pytest.raises(data.DataError, match="3.png could be read before"):
+    with pytest.raises(data.DataError, match="3.png could be read before, but no longer: OSError"):
         [dataset.train.levels(), dataset.test.levels()]
 
 
@@ -107,8 +113,11 @@ def test_what_cannot_be_streamed_is_refused_by_name(tmp_path, source):
     np.save(tmp_path / "floats.npy", np.random.rand(9, 8, 8).astype(np.float32))
     with pytest.raises(data.DataError, match="float32.*save it as uint8"):
         data.load(tmp_path / "floats.npy", stream=True)
-    with pytest.raises(data.DataError, match="cannot be binarised once"):
-        both(source)[1].train.binarised_once()
+    np.save(tmp_path / "binary.npy", np.random.randint(0, 2, (9, 8, 8)).astype(np.uint8))
+    with pytest.raises(data.DataError, match="binary values.*save it as uint8 levels"):
+        data.load(tmp_path / "binary.npy", stream=True)
+    with pytest.raises(data.DataError, match="cannot be binarized once"):
+        both(source)[1].train.binarized_once()
 
 
 MEASURED = r"""
@@ -126,7 +135,7 @@ print(max(own, workers) // 1024, total)
 
 
 def peak(folder: Path, way: str) -> tuple[int, float]:
-    """The most MB of a process that reads a folder, and the sum of its training images."""
+    """Return the peak memory, in MB, of a process that reads a folder, and its images' sum."""
     command = [sys.executable, "-c", MEASURED, str(folder), way]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     megabytes, total = done.stdout.split()

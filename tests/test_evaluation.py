@@ -51,7 +51,7 @@ def test_collapse_is_said_in_words(halves):
     assert verdict(5.0, 2, 10).startswith("Partly collapsed")
 
 
-def test_where_distributions_do_not_factorise_there_are_no_rates_per_dimension(halves):
+def test_where_distributions_do_not_factorize_there_are_no_rates_per_dimension(halves):
     def full(x):
         return dist.MultivariateNormal(torch.zeros(len(x), 2), torch.eye(2))
 
@@ -71,13 +71,13 @@ def test_bits_per_dimension_of_known_likelihoods(halves):
     vae.likelihood = Mass()
     assert bits_per_dimension(vae, halves, 64 * math.log(256)) == pytest.approx(8)
     vae.likelihood = Density()
-    assert bits_per_dimension(vae, halves.with_pixels("dequantised"), 0.0) == pytest.approx(8)
+    assert bits_per_dimension(vae, halves.with_pixels("dequantized"), 0.0) == pytest.approx(8)
     assert bits_per_dimension(vae, halves, 0.0) is None
 
 
-def test_a_bernoulli_is_a_mass_of_binary_values_and_nothing_proper_of_grey_ones(halves, digits):
-    vae, one_bit = small_vae(), 64 * math.log(2)  # its likelihood is meant for grey levels
-    for binary in (halves, digits.test.with_pixels("binarised")):
+def test_a_bernoulli_is_a_mass_of_binary_values_and_nothing_proper_of_gray_ones(halves, digits):
+    vae, one_bit = small_vae(), 64 * math.log(2)  # its likelihood is meant for gray levels
+    for binary in (halves, digits.test.with_pixels("binarized")):
         assert bits_per_dimension(vae, binary, one_bit) == pytest.approx(1)
     assert bits_per_dimension(vae, digits.test, one_bit) is None
 
@@ -93,12 +93,12 @@ def test_the_log_likelihood_takes_fewer_bits_than_the_bound(halves):
 
 def test_random_numbers_are_left_as_found_whatever_the_pixels_are(digits):
     few = digits.test.select(slice(20))
-    for pixels in ("grey", "binarised", "dequantised"):
+    for pixels in ("gray", "binarized", "dequantized"):
         likelihood = likelihoods.Normal(networks.ConvDecoder(2, (1, 8, 8), channels=(8,)))
         vae, before = small_vae(likelihood=likelihood), torch.get_rng_state()
         evaluate(vae, few.with_pixels(pixels))
         assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="images is empty"):
         evaluate(small_vae(), few.select(slice(0, 0)))
 
 
@@ -122,28 +122,28 @@ def test_noise_alone_activates_no_unit(digits):
     assert evaluate(vae, digits.train).active_units == 3
 
 
-def test_binarised_pixels_are_drawn_anew_and_their_mean_is_the_level():
-    images = ImageData(torch.full((400, 1, 8, 8), 64, dtype=torch.uint8), pixels="binarised")
+def test_binarized_pixels_are_drawn_anew_and_their_mean_is_the_level():
+    images = ImageData(torch.full((400, 1, 8, 8), 64, dtype=torch.uint8), pixels="binarized")
     first, second = images.as_float(), images.as_float()
     assert set(first.unique().tolist()) == {0.0, 1.0} and not torch.equal(first, second)
     error = math.sqrt(0.25 * 0.75 / first.numel())
     assert abs(first.mean().item() - 64 / 255) < 5 * error
 
 
-def test_binarised_once_is_the_same_for_ever():
+def test_binarized_once_is_the_same_for_ever():
     images = ImageData(torch.randint(0, 256, (1500, 1, 4, 4)).to(torch.uint8))
-    once = images.binarised_once(seed=3)
+    once = images.binarized_once(seed=3)
     assert torch.equal(once.as_float(), once.as_float())
-    assert torch.equal(once.images, images.binarised_once(seed=3).images)
-    assert not torch.equal(once.images, images.binarised_once(seed=4).images)
+    assert torch.equal(once.images, images.binarized_once(seed=3).images)
+    assert not torch.equal(once.images, images.binarized_once(seed=4).images)
     assert set(once.as_float().unique().tolist()) == {0.0, 1.0}
     assert (once.images[images.images == 255] == 255).all()
     assert (once.images[images.images == 0] == 0).all()
 
 
-def test_dequantised_pixels_fill_their_level():
+def test_dequantized_pixels_fill_their_level():
     images = ImageData(torch.tensor([0, 7, 255], dtype=torch.uint8).expand(500, 1, 1, 3).clone())
-    drawn = images.with_pixels("dequantised").as_float() * 256
+    drawn = images.with_pixels("dequantized").as_float() * 256
     assert drawn.max() < 256 and drawn.min() >= 0
     assert torch.equal(drawn.floor().to(torch.uint8), images.images)
     within = (drawn - drawn.floor()).flatten()
@@ -163,7 +163,7 @@ def test_binary_codes_have_a_rate_in_closed_form(halves, posterior):
     by_hand = p * (2 * p).log() + (1 - p) * (2 * (1 - p)).log()
     found = evaluate(vae, halves)
     assert found.rate_per_dimension == pytest.approx(by_hand.mean(0).tolist(), abs=1e-6)
-    parts = embeddings.rate_per_dimension(vae, halves)
+    parts = embeddings.mean_rate_per_dimension(vae, halves)
     assert parts.tolist() == pytest.approx(by_hand.mean(0).tolist(), abs=1e-6)
     # Untrained probabilities near 1/2 are the same for all images; draws of them are not.
     assert found.active_units == 0 and "Collapsed" in found.verdict
@@ -189,7 +189,7 @@ def test_a_delta_has_no_density_to_take_a_rate_of(halves, own):
     vae = small_vae(posterior=brightness if own else posteriors.Delta(encoder, 2))
     found = evaluate(vae, halves, samples=50)
     assert (found.elbo, found.rate, found.log_likelihood) == (None, None, None)
-    assert found.distortion > 0 and "without a density" in found.verdict
+    assert found.distortion > 0 and "has no density" in found.verdict
 
 
 def test_a_vamp_prior_in_training_is_left_as_it_was(digits):
@@ -208,6 +208,6 @@ def test_a_vamp_prior_in_training_is_left_as_it_was(digits):
 def test_data_off_the_support_is_refused_by_name(halves):
     decoder = networks.ConvDecoder(2, (1, 8, 8), channels=(16, 8))
     vae = small_vae(likelihood=likelihoods.Bernoulli(decoder))
-    grey = ImageData(halves.images // 2)
+    gray = ImageData(halves.images // 2)
     with pytest.raises(likelihoods.SupportError, match="Bernoulli"):
-        evaluate(vae, grey)
+        evaluate(vae, gray)

@@ -1,4 +1,4 @@
-"""The latent explorer: what the page holds, and what it shows and does in a real browser."""
+"""The latent explorer: what the page contains, and what it shows and does in a real browser."""
 
 import base64
 import io
@@ -15,7 +15,8 @@ from conftest import small_vae
 from PIL import Image, ImageColor
 
 from pyro_vae import VAE, posteriors, priors
-from pyro_vae.analysis import decode, embed, explorer
+from pyro_vae.analysis import decode, embed
+from pyro_vae.analysis.pages import explorer
 from pyro_vae.analysis.style import PALETTE
 from pyro_vae.data import ImageData
 
@@ -24,7 +25,7 @@ STATE = "document.querySelector('.explorer').explorer.state()"
 
 
 def lively(size=2, shape=(1, 8, 8), **slots) -> VAE:
-    """A tiny model whose codes spread widely, and whose images change much."""
+    """Return a tiny model whose latent vectors spread widely and whose images vary a lot."""
     torch.manual_seed(0)
     vae = small_vae(shape, size, **slots).eval()
     with torch.no_grad():
@@ -43,12 +44,12 @@ def noise(n=60, shape=(1, 8, 8), classes=3, names=("ant", "bee", "cat")) -> Imag
 
 
 def held(page: str) -> dict:
-    """What a page holds, read back."""
+    """Return the data of a page."""
     return json.loads(re.search(r'class="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
 def node_levels(page: str) -> np.ndarray:
-    """The levels at the nodes, (rows, columns, H, W, C), read back from the picture."""
+    """Return the images at the nodes, (rows, columns, H, W, C), from the page's picture."""
     nodes = held(page)["nodes"]
     shape = [nodes[key] for key in ("height", "rows", "width", "columns")]
     picture = Image.open(io.BytesIO(base64.b64decode(nodes["picture"].split(",")[1])))
@@ -57,7 +58,7 @@ def node_levels(page: str) -> np.ndarray:
 
 
 def node_places(page: str) -> tuple[np.ndarray, np.ndarray]:
-    """The coordinates of the nodes, across and up."""
+    """Return the coordinates of the nodes, horizontal and vertical."""
     found = held(page)
     (left, right), (bottom, top) = found["window"]
     return (
@@ -67,13 +68,13 @@ def node_places(page: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def levels_of(vae: VAE, points) -> np.ndarray:
-    """What a model decodes at latent vectors, as levels (n, H, W, C), by way of `vae.images`."""
+    """Decode latent vectors by `vae.images`, to values from 0 to 255, (n, H, W, C)."""
     with torch.no_grad():
         images = vae.images(torch.as_tensor(np.array(points), dtype=torch.float32))
     return (255 * images).movedim(-3, -1).numpy()
 
 
-# What the page holds
+# What the page contains
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])
@@ -110,8 +111,8 @@ def test_principal_components_span_the_plane_of_most_variance():
     codes = embed(vae, images)
     plane = explorer.lay(vae, images, codes, axes="principal")
     assert torch.allclose(plane.directions @ plane.directions.T, torch.eye(2), atol=1e-5)
-    centred = codes - codes.mean(0)
-    best = torch.linalg.eigvalsh(centred.T @ centred / len(codes))[-2:].flip(0)
+    centered = codes - codes.mean(0)
+    best = torch.linalg.eigvalsh(centered.T @ centered / len(codes))[-2:].flip(0)
     assert torch.allclose(plane.points(codes).var(0, correction=0), best, rtol=1e-3)
     again = plane.points(plane.latents(torch.tensor([[1.0, -2.0]])))
     assert torch.allclose(again, torch.tensor([[1.0, -2.0]]), atol=1e-5)
@@ -124,7 +125,7 @@ def test_principal_components_span_the_plane_of_most_variance():
         (3, {"dimensions": (0, 3)}, "0 to 2"),
         (3, {"dimensions": (1, 1)}, "two different"),
         (2, {"dimensions": (0,)}, "two different"),
-        (1, {"dimensions": (0, 1)}, "one dimension"),
+        (1, {"dimensions": (0, 1)}, "needs dimension 0, got"),
         (2, {"axes": "diagonal"}, "diagonal"),
     ],
 )
@@ -133,15 +134,15 @@ def test_a_plane_that_does_not_exist_is_refused(size, options, words):
         explorer.html(lively(size), noise(), **options)
 
 
-def test_points_are_the_codes_in_their_classes_colours():
+def test_points_are_the_codes_in_their_classes_colors():
     vae, images = lively(), noise()
     found = held(explorer.html(vae, images))
-    order = explorer.evenly(images, explorer.MOST_POINTS)
+    order = explorer.evenly_by_class(images, explorer.MOST_POINTS)
     codes = embed(vae, images.select(order))
     assert np.allclose(found["points"]["x"], codes[:, 0], rtol=1e-4, atol=1e-4)
     assert np.allclose(found["points"]["y"], codes[:, 1], rtol=1e-4, atol=1e-4)
     assert found["points"]["group"] == images.labels[order].tolist()
-    looks = [(group["name"], group["colour"]) for group in found["groups"]]
+    looks = [(group["name"], group["color"]) for group in found["groups"]]
     assert looks == list(zip(("ant", "bee", "cat"), PALETTE[:3], strict=True))
     (left, right), (bottom, top) = found["window"]
     assert left < codes[:, 0].min() and codes[:, 0].max() < right
@@ -151,22 +152,22 @@ def test_points_are_the_codes_in_their_classes_colours():
 def test_many_images_are_thinned_evenly_by_class():
     labels = torch.cat([torch.zeros(900, dtype=torch.int64), torch.ones(80, dtype=torch.int64)])
     images = ImageData(torch.zeros(980, 1, 1, 1, dtype=torch.uint8), labels)
-    chosen = explorer.evenly(images, 200, seed=3)
+    chosen = explorer.evenly_by_class(images, 200, seed=3)
     assert len(chosen) == len(set(chosen.tolist())) == 200
     assert labels[chosen].sum() == 80
-    assert labels[explorer.evenly(images, 100)].sum() == 50
-    assert not torch.equal(chosen, explorer.evenly(images, 200, seed=4))
+    assert labels[explorer.evenly_by_class(images, 100)].sum() == 50
+    assert not torch.equal(chosen, explorer.evenly_by_class(images, 200, seed=4))
 
 
 def test_a_page_says_how_many_are_shown(monkeypatch):
     monkeypatch.setattr(explorer, "MOST_POINTS", 30)
     page = explorer.html(lively(), noise())
-    assert "30 of 60 images are shown, evenly by class." in page
+    assert "30 of 60 images are shown, balanced by class." in page
     assert len(held(page)["points"]["x"]) == 30
 
 
 def random_model(shape) -> VAE:
-    """A model that decodes to noise, which does not pack."""
+    """Return a model that decodes to noise, which does not compress."""
 
     def likelihood(z):
         return dist.Normal(torch.rand(*z.shape[:-1], *shape), 1.0).to_event(3)
@@ -181,7 +182,7 @@ def random_model(shape) -> VAE:
 def test_a_page_of_noise_is_smaller_than_3_megabytes(shape, originals):
     page = explorer.html(random_model(shape), noise(3500, shape))
     nodes = held(page)["nodes"]
-    assert 1_500_000 < len(page.encode()) < 3_000_000  # the space is used, and no more
+    assert 1_500_000 < len(page.encode()) < 3_000_000  # the limit is used, and kept
     assert nodes["columns"] >= 8 and max(nodes["width"], nodes["height"]) <= 64
     assert 500 < held(page)["originals"]["count"] <= originals
 
@@ -190,7 +191,7 @@ def test_names_cannot_leave_their_place():
     page = explorer.html(lively(), noise(classes=5, names=NASTY), title=NASTY[1])
     assert [group["name"] for group in held(page)["groups"]] == list(NASTY)
     assert "alert(1)</script>" not in page and "<title>&lt;/script" in page
-    assert page.count("</script>") == 2  # of the data and of the program
+    assert page.count("</script>") == 2  # of the data and of the script
 
 
 def test_a_seed_decides_everything():
@@ -205,7 +206,7 @@ def test_a_seed_decides_everything():
 def test_nothing_is_loaded():
     page = explorer.html(lively(), noise())
     assert "default-src 'none'" in page
-    namespace = "http://www.w3.org/2000/svg"  # a name, never an address that is asked
+    namespace = "http://www.w3.org/2000/svg"  # a name that is never fetched
     assert re.findall(r"https?://[^\"']*", page) == [namespace]
 
 
@@ -241,7 +242,7 @@ def test_regions_of_other_priors():
 
 def test_a_flat_prior_has_no_region():
     page = explorer.html(lively(prior=priors.Flat(2)), noise())
-    assert held(page)["prior"] == [] and "No outline of a prior" in page
+    assert held(page)["prior"] == [] and "The prior has no outline" in page
 
 
 def test_one_dimension_is_a_line_under_the_priors_density():
@@ -252,7 +253,7 @@ def test_one_dimension_is_a_line_under_the_priors_density():
     across, _ = node_places(page)
     assert np.abs(node_levels(page)[0, 20] - levels_of(vae, [[across[20]]])[0]).max() <= 1
     x, height = np.array(found["prior"][0]["lines"][0]).T
-    assert abs(x[height.argmax()]) < 0.2  # highest at 0, and at 1 e^-0.5 as high
+    assert abs(x[height.argmax()]) < 0.2  # highest at 0, and e^-0.5 times as high at 1
     low = found["window"][1][0]
     at_one = np.interp(1, x, height - low) / (height.max() - low)
     assert at_one == pytest.approx(math.exp(-0.5), abs=0.06)
@@ -262,7 +263,7 @@ def test_one_dimension_is_a_line_under_the_priors_density():
 
 
 def move(page, x, y) -> np.ndarray:
-    """Move to a point, wait until it is shown, and read the image: (H, W, 3) levels."""
+    """Move to a point, wait until it is shown, and return the image, (H, W, 3)."""
     page.evaluate(
         "([x, y]) => document.querySelector('.explorer').explorer.moveTo(x, y)",
         [float(x), float(y)],
@@ -273,7 +274,7 @@ def move(page, x, y) -> np.ndarray:
 
 
 def shown(page) -> np.ndarray:
-    """The decoded image as the canvas has it, (H, W, 3) levels."""
+    """Return the decoded image on the canvas, (H, W, 3)."""
     width, height, levels = page.evaluate(
         """() => {
             const canvas = document.querySelector(".decoded");
@@ -286,7 +287,7 @@ def shown(page) -> np.ndarray:
 
 
 def rest(page) -> dict:
-    """Wait until nothing moves; the state then."""
+    """Wait until nothing moves, and return the state."""
     last = None
     while last != (last := page.evaluate(STATE)):
         page.wait_for_timeout(120)
@@ -327,7 +328,7 @@ def test_the_image_is_the_models_at_nodes_and_blends_between(browser, model, sou
 
 
 @pytest.mark.parametrize(
-    ("size", "shape", "classes"), [(1, (1, 8, 8), 3), (3, (3, 9, 6), None)], ids=["line", "colour"]
+    ("size", "shape", "classes"), [(1, (1, 8, 8), 3), (3, (3, 9, 6), None)], ids=["line", "color"]
 )
 def test_other_models_are_shown_too(browser, tmp_path, size, shape, classes):
     vae, images = lively(size, shape), noise(shape=shape, classes=classes)
@@ -477,21 +478,21 @@ def test_near_a_point_its_class_and_its_image_are_shown(browser, source, path):
             "Array.from(document.querySelector('.original').getContext('2d')"
             ".getImageData(0, 0, 8, 8).data)"
         )
-        order = explorer.evenly(noise(), explorer.MOST_POINTS)
+        order = explorer.evenly_by_class(noise(), explorer.MOST_POINTS)
         original = noise().select(order).images[lone, 0].numpy().astype(int)
         red = np.array(thumb).reshape(8, 8, 4)[..., 0]
-        assert np.corrcoef(red.ravel(), original.ravel())[0, 1] > 0.8  # it is packed with loss
+        assert np.corrcoef(red.ravel(), original.ravel())[0, 1] > 0.8  # the compression is lossy
         page.locator(".legend button").nth(found["points"]["group"][lone]).click()
         assert page.evaluate(STATE)["near"] != lone
 
 
-def test_classes_are_drawn_in_their_colours_and_can_be_hidden(browser, source, path):
+def test_classes_are_drawn_in_their_colors_and_can_be_hidden(browser, source, path):
     def seen(page) -> list[int]:
-        """How many pixels of the map have each class's colour, as drawn over the background."""
+        """Count the pixels of the map in each class's color, as drawn over the background."""
         picture = Image.open(io.BytesIO(page.locator(".map").screenshot())).convert("RGB")
         pixels = np.asarray(picture, dtype=float)
-        colours = [0.8 * np.array(ImageColor.getrgb(colour)) + 0.2 * 245 for colour in PALETTE[:3]]
-        return [int((np.abs(pixels - colour).max(-1) < 12).sum()) for colour in colours]
+        colors = [0.8 * np.array(ImageColor.getrgb(color)) + 0.2 * 245 for color in PALETTE[:3]]
+        return [int((np.abs(pixels - color).max(-1) < 12).sum()) for color in colors]
 
     with opened(browser, path) as page:
         before = seen(page)

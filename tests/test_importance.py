@@ -10,9 +10,9 @@ from pyro.ops.stats import fit_generalized_pareto
 from test_exact import SHAPE, D, exact_posterior, linear_likelihood, marginal
 
 from pyro_vae import VAE, importance, likelihoods, networks, posteriors, priors
-from pyro_vae.batching import numbers_per_image
+from pyro_vae._batching import numbers_per_image
 from pyro_vae.data import ImageData
-from pyro_vae.importance import log_likelihood, log_weights, pareto_k, tail_length
+from pyro_vae.evaluation.importance import log_likelihood, log_weights, pareto_k, tail_length
 from pyro_vae.objectives import IWAE
 
 

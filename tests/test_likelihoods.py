@@ -1,4 +1,4 @@
-"""Likelihoods: normalised, true to their draws, and strict about their data."""
+"""Likelihoods: normalized, true to their draws, and strict about their data."""
 
 import math
 
@@ -8,11 +8,12 @@ from test_distributions import LEVELS, assert_mean
 from torch import nn
 
 from pyro_vae import likelihoods
+from pyro_vae.errors import ArgumentError, ArgumentTypeError
 from pyro_vae.networks import ConvDecoder, Decoder
 
 FAMILIES = {
     "Bernoulli": likelihoods.Bernoulli,
-    "Bernoulli, grey": lambda d: likelihoods.Bernoulli(d, grey_levels=True),
+    "Bernoulli, gray": lambda d: likelihoods.Bernoulli(d, gray_levels=True),
     "ContinuousBernoulli": likelihoods.ContinuousBernoulli,
     "Normal": lambda d: likelihoods.Normal(d, 0.3),
     "Normal, one": lambda d: likelihoods.Normal(d, 0.3, learned=True),
@@ -32,7 +33,7 @@ ON_LEVELS = ("DiscretizedLogistic", "DiscretizedLogisticMixture", "Categorical")
 
 
 class Constant(Decoder):
-    """Image outputs that do not depend on z: of size C x H x W, all different."""
+    """A decoder with one linear layer, and so a bias for each value of the image."""
 
     def __init__(self, latent_size: int, image_shape) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ def test_parameters_of_a_value_are_its_own(name):
 
 MEASURES = {
     "Bernoulli": ("binary", "mass"),
-    "Bernoulli, grey": ("unit", "none"),
+    "Bernoulli, gray": ("unit", "none"),
     "ContinuousBernoulli": ("unit", "density"),
     **dict.fromkeys(["Normal", "Laplace", "StudentT"], ("unit", "density")),
     **dict.fromkeys(ON_LEVELS, ("levels", "mass")),
@@ -137,7 +138,7 @@ def test_every_level_of_real_data_is_a_level(digits):
     likelihoods.Categorical(ConvDecoder(2, (1, 8, 8))).check(digits.train.as_float())
     every = torch.arange(256, dtype=torch.uint8).float() / 255
     likelihoods.Categorical(ConvDecoder(2, (1, 8, 8))).check(every.reshape(1, 1, 16, 16))
-    with pytest.raises(likelihoods.SupportError, match="not dequantised"):
+    with pytest.raises(likelihoods.SupportError, match="not dequantized"):
         likelihoods.DiscretizedLogistic(ConvDecoder(2, (1, 8, 8))).check(every + 0.3 / 255)
 
 
@@ -184,7 +185,7 @@ def test_absurd_outputs_keep_the_mass_of_levels_finite(name, outputs):
 
 
 class YourDecoder(nn.Module):
-    """Not of this library: returns so many channels."""
+    """A decoder from outside this library that returns a given number of channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -197,9 +198,9 @@ class YourDecoder(nn.Module):
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", [likelihoods.Normal, likelihoods.Laplace, likelihoods.StudentT])
-def test_a_decoder_of_standardised_images_is_the_same_model_in_other_units(family):
+def test_a_decoder_of_standardized_images_is_the_same_model_in_other_units(family):
     decoder, z, x = Constant(2, (1, 2, 2)), torch.randn(5, 2), torch.rand(5, 1, 2, 2)
-    ours = family(decoder, scale=0.3, sigmoid=False, standardised=(0.5, 0.25))(z)
+    ours = family(decoder, scale=0.3, sigmoid=False, standardized=(0.5, 0.25))(z)
     theirs = family(decoder, scale=0.3 / 0.25, sigmoid=False)(z)
     assert torch.allclose(ours.mean, 0.5 + 0.25 * theirs.mean)
     density = theirs.log_prob((x - 0.5) / 0.25) - 4 * math.log(0.25)
@@ -212,9 +213,11 @@ def test_your_own_decoder_must_return_every_parameter():
     assert likelihoods.Normal(YourDecoder(6), learned="value")(z).event_shape == (3, 2, 2)
     mixture = likelihoods.DiscretizedLogisticMixture(YourDecoder(24), components=4)
     assert mixture(z).event_shape == (2, 2, 2)
-    with pytest.raises(TypeError, match=r"256 parameters.* 256 \* C channels.*\(5, 3, 2, 2\)"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"256 parameters.* 256 \* C channels.*\(5, 3, 2, 2\)"
+    ):
         likelihoods.Categorical(YourDecoder(3))(z)
-    with pytest.raises(TypeError, match="YourDecoder does not say how many channels"):
+    with pytest.raises(ArgumentTypeError, match="YourDecoder does not say how many channels"):
         likelihoods.Normal(YourDecoder(3), learned="channel")
 
 
@@ -222,21 +225,21 @@ def test_your_own_decoder_must_return_every_parameter():
     "make, message",
     [
         (lambda d: likelihoods.Normal(d, 0.0), "Normal: scale must exceed 0.0001, got 0"),
-        (lambda d: likelihoods.Laplace(d, -1.0), "Laplace: scale must exceed"),
+        (lambda d: likelihoods.Laplace(d, -1.0), "Laplace: scale must exceed 0.0001, got -1"),
         (
-            lambda d: likelihoods.StudentT(d, standardised=(0.5, 0.25)),
-            "StudentT: a sigmoid ends in",
+            lambda d: likelihoods.StudentT(d, standardized=(0.5, 0.25)),
+            r"StudentT: standardized needs sigmoid=False, got standardized=\(0.5, 0.25\)",
         ),
         (
-            lambda d: likelihoods.Normal(d, sigmoid=False, standardised=(0.5, 0.0)),
+            lambda d: likelihoods.Normal(d, sigmoid=False, standardized=(0.5, 0.0)),
             "s must exceed 0, got 0",
         ),
-        (lambda d: likelihoods.StudentT(d, 1.0), "degrees must exceed 1, got 1"),
+        (lambda d: likelihoods.StudentT(d, 1.0), "StudentT: degrees must exceed 1, got 1"),
         (lambda d: likelihoods.Normal(d, learned="pixel"), "'channel' or 'value', got 'pixel'"),
     ],
 )
 def test_senseless_settings_are_refused_by_name(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         make(ConvDecoder(2, (1, 8, 8)))
 
 
@@ -245,4 +248,4 @@ def test_a_mixture_starts_with_its_components_over_the_whole_range():
     loc = p.base_dist.component_distribution.loc
     assert loc.min() < 0.3 and loc.max() > 0.7
     levels = p.base_dist.log_prob(LEVELS[:, None, None, None, None])
-    assert levels.min() > -12  # no grey value is hopeless at the start
+    assert levels.min() > -12  # no gray value is hopeless at the start

@@ -1,12 +1,12 @@
-"""What is looked at is left as it was found."""
+"""Evaluation mode and seeds hold within a block; afterward all is as it was before."""
 
 import pytest
 import torch
 
-from pyro_vae.modes import evaluating, random_state, seeded, set_random_state
+from pyro_vae._modes import evaluating, random_state, seeded, set_random_state
 
 
-def test_random_numbers_follow_the_seed_and_then_go_on_as_if_nothing_had_happened():
+def test_random_numbers_follow_the_seed_and_then_continue_as_if_there_had_been_none():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
@@ -19,18 +19,23 @@ def test_random_numbers_follow_the_seed_and_then_go_on_as_if_nothing_had_happene
 
 
 def test_a_devices_own_random_numbers_are_put_back_too(monkeypatch):
-    """No such device is here: what is asked of it is followed."""
+    """There is no such device here: its generator is replaced by a number."""
     at = {"mps": torch.tensor([7])}
-    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: at["mps"])
-    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: at.update(mps=state))
-    with seeded(0, torch.device("mps")):
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device="mps": at["mps"])
+    monkeypatch.setattr(
+        torch.mps, "set_rng_state", lambda state, device="mps": at.update(mps=state)
+    )
+    with pytest.raises(KeyError), seeded(0, torch.device("mps")):
         at["mps"] = torch.tensor([99])
+        raise KeyError
     assert at["mps"].item() == 7
     saved = random_state(torch.device("mps"))
     at["mps"] = torch.tensor([5])
     set_random_state(saved, torch.device("mps"))
     assert at["mps"].item() == 7
-    set_random_state(random_state(torch.device("cpu")), torch.device("mps"))  # a run of a CPU's
+    set_random_state(
+        random_state(torch.device("cpu")), torch.device("mps")
+    )  # The state of a run on a CPU.
 
 
 def test_evaluation_mode_ends_where_it_began():

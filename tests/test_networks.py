@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from pyro_vae import networks
-from pyro_vae.data._torchvision import import_torchvision
+from pyro_vae.data.downloads._torchvision import import_torchvision
+from pyro_vae.errors import ArgumentError
 from pyro_vae.networks import BatchNorm, ResNetEncoder, halvings, sizes_after
 from pyro_vae.posteriors import DiagonalNormal
 
@@ -135,13 +136,14 @@ def test_depth_follows_from_the_size_of_the_image(side, times, smallest):
     assert [part.out_channels for part in convolutions] == [32, *[64] * (times - 1)]
 
 
-def test_depth_follows_from_the_longer_side_and_never_halves_for_ever():
+def test_depth_follows_from_the_longer_side_and_never_halves_forever():
     assert halvings((1, 8, 256)) == 5
-    with pytest.raises(ValueError, match="smallest"):
+    assert halvings((1, 8, 8), smallest=1) == 3
+    with pytest.raises(ArgumentError, match="smallest must be at least 1 pixel, got 0"):
         halvings((1, 8, 8), smallest=0)
 
 
-def test_batch_normalised_convolutions_are_those_of_the_source():
+def test_batch_normalized_convolutions_are_those_of_the_source():
     encoder, decoder = pair("BatchNorm", (1, 28, 28), latent_size=2)
     kinds = [type(part).__name__ for part in encoder.layers]
     assert kinds == ["Conv2d", "BatchNorm", "LeakyReLU"] * 4 + ["Flatten"]
@@ -175,7 +177,7 @@ def test_strides_are_mirrored():
     [networks.BatchNormEncoder, partial(networks.BatchNormDecoder, 2)],
 )
 def test_as_many_strides_as_convolutions(make):
-    with pytest.raises(ValueError, match=r"\(8, 16\) and \(2,\)"):
+    with pytest.raises(ArgumentError, match=r"same length, got \(8, 16\) and \(2,\)"):
         make((1, 8, 8), channels=(8, 16), strides=(2,))
 
 
@@ -201,14 +203,20 @@ def test_descriptors_become_layers():
 @pytest.mark.parametrize(
     ("descriptors", "message"),
     [
-        ([{"out_features": 5}, {"in_features": 6, "out_features": 2}], "2, .* is given 5 features"),
-        ([{"in_features": 6}], "1, .* out_features"),
-        ([{"out_features": 5, "activaton": "relu"}], "unknown keys .'activaton'"),
-        ([{"out_features": 5, "activation": "rely"}], "known activations are relu"),
+        (
+            [{"out_features": 5}, {"in_features": 6, "out_features": 2}],
+            "2, .* is given 5 features: set in_features to 5",
+        ),
+        ([{"in_features": 6}], "descriptor 1, .* needs a key out_features"),
+        (
+            [{"out_features": 5, "activaton": "relu"}],
+            "unknown keys .'activaton'.*known ones are layers, in_features",
+        ),
+        ([{"out_features": 5, "activation": "rely"}], "the known activations are relu, leaky_relu"),
     ],
 )
 def test_descriptors_that_do_not_fit_are_refused(descriptors, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         networks.FullyConnectedEncoder((1, 4, 3), descriptors)
 
 
@@ -224,15 +232,15 @@ def test_the_resnet_is_torchvisions_for_small_images():
     assert torch.allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
 
 
-def test_the_resnet_may_be_given_standardised_images():
-    given = ResNetEncoder((3, 8, 8), (4, 8), standardised=(0.5, 0.25)).eval()
+def test_the_resnet_may_be_given_standardized_images():
+    given = ResNetEncoder((3, 8, 8), (4, 8), standardized=(0.5, 0.25)).eval()
     plain = ResNetEncoder((3, 8, 8), (4, 8)).eval()
     plain.load_state_dict(given.state_dict())
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(given(x), plain((x - 0.5) / 0.25))
     assert not torch.allclose(given(x), plain(x))
-    with pytest.raises(ValueError, match="s must exceed 0, got -1"):
-        ResNetEncoder((3, 8, 8), standardised=(0.5, -1))
+    with pytest.raises(ArgumentError, match="s must exceed 0, got -1"):
+        ResNetEncoder((3, 8, 8), standardized=(0.5, -1))
 
 
 def test_the_resnet_decoder_doubles_pixels_without_checkerboards():

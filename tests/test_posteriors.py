@@ -1,4 +1,4 @@
-"""Posteriors: normalised for every image, true to their draws, with the gradients they promise."""
+"""Posteriors: normalized for every image, true to their draws, with the gradients they promise."""
 
 import pyro
 import pyro.distributions as dist
@@ -10,6 +10,7 @@ from torch.distributions import kl_divergence
 from zuko.nn import MaskedMLP
 
 from pyro_vae import posteriors, priors
+from pyro_vae.errors import ArgumentError
 from pyro_vae.networks import ConvEncoder
 
 SHAPE = (1, 8, 8)
@@ -93,7 +94,7 @@ def test_a_full_normal_has_a_covariance_that_depends_on_the_image():
 
 
 @pytest.mark.parametrize("name", [*REAL, "PowerSpherical"])
-def test_reparameterised_gradients_are_those_of_the_score_function(name):
+def test_reparameterized_gradients_are_those_of_the_score_function(name):
     """Of E tanh(sum z): through the draws, and through the density of fixed draws."""
     posterior, x = make(ALL[name], 2).double(), torch.rand(1, *SHAPE).double()
     heads = [p for n, p in posterior.named_parameters() if n.endswith("bias") and "enc" not in n]
@@ -147,7 +148,7 @@ def test_a_power_spherical_posterior_has_its_rate_in_closed_form():
     p = priors.HypersphereUniform(3)().expand((4,))
     z = q.sample((20_000,))
     assert_mean(q.log_prob(z) - p.log_prob(z), kl_divergence(q, p))
-    with pytest.raises(ValueError, match="2 coordinates at least"):
+    with pytest.raises(ArgumentError, match="latent_size must be at least 2, got 1"):
         make(posteriors.PowerSpherical, 1)
 
 

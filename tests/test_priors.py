@@ -1,9 +1,10 @@
-"""Priors: normalised, true to their draws, and at home in a model."""
+"""Priors: normalized, true to their draws, and at home in a model."""
 
 import copy
 import math
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from conftest import small_vae
@@ -11,14 +12,15 @@ from pyro import poutine
 from pyro.infer import SVI, Trace_ELBO
 from test_distributions import assert_mean
 
-from pyro_vae import checkpoints, posteriors, priors
+from pyro_vae import checkpoints, fit, posteriors, priors
+from pyro_vae.errors import ArgumentError, StateError
 from pyro_vae.networks import ConvEncoder
 
 SHAPE = (1, 8, 8)
 
 
 def wiggled(module):
-    """The same module, away from where it starts, so that no symmetry hides a mistake."""
+    """Return the same module away from its initial weights, whose symmetry could hide an error."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -26,7 +28,7 @@ def wiggled(module):
 
 
 def vamp(latent_size: int, family=posteriors.DiagonalNormal, components: int = 7):
-    """A VampPrior in a model, as it can only live there."""
+    """Return a VampPrior in a model, without which it has no posterior."""
     posterior = family(ConvEncoder(SHAPE, channels=(4, 8)), latent_size)
     prior = priors.VampPrior(latent_size, components)
     prior.vae = [small_vae(latent_size=latent_size, prior=prior, posterior=posterior)]
@@ -95,16 +97,22 @@ def test_only_learned_priors_have_parameters(family):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: priors.Normal(2, scale=0.0), "must exceed 0.0001, got 0"),
-        (lambda: priors.Laplace(2, scale=[1.0, -1.0]), "must exceed 0.0001, got -1"),
-        (lambda: priors.Normal(3, loc=[0.0, 1.0]), "one number or 3 of them, got 2"),
+        (lambda: priors.Normal(2, scale=0.0), "Normal: scale must exceed 0.0001, got 0"),
+        (lambda: priors.Laplace(2, scale=[1.0, -1.0]), "Laplace: scale must exceed 0.0001, got -1"),
+        (
+            lambda: priors.Normal(3, loc=[0.0, 1.0]),
+            "Normal: loc must be one number or 3 of them, got 2",
+        ),
         (lambda: priors.MixtureOfGaussians(2, scale=1.0), r"in \(0, 1\), got 1"),
-        (lambda: priors.Bernoulli(2, 1.0), r"in \(0, 1\), got 1"),
-        (lambda: priors.HypersphereUniform(1), "2 coordinates at least, not 1"),
+        (lambda: priors.Bernoulli(2, 1.0), r"Bernoulli: probability must lie in \(0, 1\), got 1"),
+        (
+            lambda: priors.HypersphereUniform(1),
+            "HypersphereUniform: latent_size must be at least 2, got 1",
+        ),
     ],
 )
 def test_senseless_settings_are_refused_by_name(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         make()
 
 
@@ -148,11 +156,11 @@ def test_tanh_keeps_a_deep_affine_flow_within_reach():
     def reach(activation: str) -> float:
         flow = priors.NormalizingFlow(20, "affine", 6, passes=2, activation=activation)
         for parameter in flow.parameters():
-            parameter.data.mul_(3)  # As a training may, step by step.
+            parameter.data.mul_(3)  # A training may do so step by step.
         return flow.transform()(torch.randn(50, 20)).abs().max().item()
 
     assert reach("tanh") < 1e4 and reach("relu") > 1e6
-    with pytest.raises(ValueError, match="activation must be relu or tanh, got 'elu'"):
+    with pytest.raises(ArgumentError, match="activation must be relu or tanh, got 'elu'"):
         priors.NormalizingFlow(2, activation="elu")
 
 
@@ -173,15 +181,62 @@ def test_an_affine_flow_stretches_no_further_than_it_is_let():
     assert 1 < log_volume <= 20 * 6 * math.log(2) and back < 1e-6
     assert stretch(1000.0)[0] > 3 * log_volume
     for steepest in (1.0, -2.0, float("nan")):
-        with pytest.raises(ValueError, match="steepest must be above 1, got"):
+        with pytest.raises(ArgumentError, match="steepest must be above 1, got"):
             priors.NormalizingFlow(2, "affine", steepest=steepest)
 
 
-def test_a_flow_draws_by_reparameterisation():
+def test_a_flow_draws_by_reparameterization():
     p = wiggled(priors.NormalizingFlow(3, hidden=16))()
     z = p.rsample((4,))
     assert z.requires_grad and not p.sample((4,)).requires_grad
     assert torch.allclose(p.log_prob(z), p.log_prob(z.clone()), atol=1e-3)
+
+
+# ------------------------------------------------------------- joining a model, and its images
+
+
+class Codes:
+    """Not a `Prior`: a Normal around the latent vectors of the training images."""
+
+    def __init__(self) -> None:
+        self.loc, self.calls = torch.zeros(2), []
+
+    def __call__(self):
+        return dist.Normal(self.loc, 1.0).to_event(1)
+
+    def join(self, vae) -> None:
+        self.encode = vae.encode
+        self.calls.append("join")
+
+    @torch.no_grad()
+    def initialize(self, images: torch.Tensor) -> None:
+        self.loc = self.encode(images).mean.mean(0)
+        self.calls.append("initialize")
+
+
+class CodesModule(torch.nn.Module):
+    """The same as an nn.Module, with its mean in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("loc", torch.zeros(2))
+        self.calls = []
+
+    forward, join, initialize = Codes.__call__, Codes.join, Codes.initialize
+
+
+@pytest.mark.parametrize("family", [Codes, CodesModule])
+def test_any_callable_may_join_a_model_and_start_from_its_images(family, digits):
+    prior, images = family(), digits.train.select(slice(0, 200))
+    assert not isinstance(prior, priors.Prior)
+    vae = small_vae(prior=prior)
+    assert prior.calls == ["join"] and (prior().mean == 0).all()
+    expected = vae.encode(images.as_float()).mean.mean(0)
+    fit(vae, images, epochs=1, device="cpu", progress=False)
+    assert prior.calls == ["join", "initialize"]
+    assert torch.allclose(vae.prior().mean, expected, atol=1e-6)
+    # What was initialized is kept: the mean of the codes is another one by now.
+    assert not torch.allclose(vae.encode(images.as_float()).mean.mean(0), expected, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------- the VampPrior
@@ -256,7 +311,7 @@ def test_a_copied_vamp_prior_shares_the_copied_posterior():
 
 def test_a_loaded_vamp_prior_shares_the_loaded_posterior(tmp_path):
     vae = small_vae(prior=priors.VampPrior(2, 7))
-    vae.prior.start_from(torch.rand(20, *SHAPE))
+    vae.prior.initialize(torch.rand(20, *SHAPE))
     wiggled(vae.posterior)
     checkpoints.save(vae, tmp_path / "vae.pt")
     other = checkpoints.load(tmp_path / "vae.pt")
@@ -269,15 +324,15 @@ def test_a_vamp_prior_starts_from_images_and_stays_in_their_range():
     vae = small_vae(prior=priors.VampPrior(2, 7))
     images = torch.rand(20, *SHAPE)
     optimized = vae.prior.pseudo_inputs
-    vae.prior.start_from(images)
+    vae.prior.initialize(images)
     assert vae.prior.pseudo_inputs is optimized
     rows = [int((images == u).flatten(1).all(1).nonzero()) for u in vae.prior.pseudo_inputs]
     assert len(set(rows)) == 7 and rows != list(range(7))
     kept = optimized.detach().clone()
-    vae.prior.start_from(images[:3])
-    assert torch.equal(optimized, kept)  # A second training goes on from where the first led.
+    vae.prior.initialize(images[:3])
+    assert torch.equal(optimized, kept)  # A second training continues where the first ended.
     vae = small_vae(prior=priors.VampPrior(2, 7))
-    vae.prior.start_from(images[:3])
+    vae.prior.initialize(images[:3])
     assert len({tuple(u.flatten().tolist()) for u in vae.prior.pseudo_inputs}) == 3
     with torch.no_grad():
         vae.prior.pseudo_inputs.mul_(5).sub_(2)
@@ -288,8 +343,9 @@ def test_a_vamp_prior_starts_from_images_and_stays_in_their_range():
 
 
 def test_a_vamp_prior_alone_asks_for_its_model():
-    with pytest.raises(RuntimeError, match="give it to a VAE"):
-        priors.VampPrior(2)()
+    for use in (priors.VampPrior(2), lambda: priors.VampPrior(2).initialize(torch.rand(3, *SHAPE))):
+        with pytest.raises(StateError, match="give it to a VAE"):
+            use()
 
 
 def test_a_vamp_prior_trains_by_pyros_svi():

@@ -18,7 +18,7 @@ def test_every_program_runs_in_the_order_of_reading(capsys):
     assert names["new"].shape == (16, 1, 8, 8)
     printed = capsys.readouterr().out
     assert "rate, KL(q(z|x) || p(z))" in printed and "nats per image" in printed
-    assert "no normalised density of grey levels" in printed
+    assert "not a normalized density of gray levels" in printed
     assert "Not collapsed: 2 of 2 latent dimensions are active" in printed
     VAE(names["my_prior"], names["vae"].likelihood, names["vae"].posterior).sample(3)
 

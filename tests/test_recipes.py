@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae import annealing, checkpoints, networks, recipes
-from pyro_vae.configuration import parse, read
+from pyro_vae.experiments.configuration import parse, read_configuration
 from pyro_vae.networks import values_in
 from pyro_vae.recipes import RECIPES, Recipe
 from pyro_vae.schedules import Constant, Plateau
@@ -136,7 +136,7 @@ def loss_5(x: Tensor, output: Tensor, mean: Tensor, spread: Tensor, z: Tensor, s
         density = torch.exp(-0.5 * ((value - mean) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
         return density.log().flatten(1).sum(1)
 
-    # The source's images are standardised, and so is what its decoder returns.
+    # The source's images are standardized, and so is what its decoder returns.
     reconstruction = log_normal((x - 0.5) / 0.25, output, sigma / 0.25)
     kl = log_normal(z, mean, (spread / 2).exp()) - log_normal(z, 0.0, torch.ones(()))
     return (kl - reconstruction).mean()
@@ -164,7 +164,7 @@ def hand_written(vae, x: Tensor, loss: Callable[..., Tensor]) -> Tensor:
     """A source's loss, on the noise that Pyro's guide would draw next."""
     features = vae.posterior.encoder(x)
     mean, spread = vae.posterior.mean(features), vae.posterior.spread(features)
-    z = mean + (vae.posterior.half * spread).exp() * torch.randn_like(mean)
+    z = mean + (vae.posterior.factor * spread).exp() * torch.randn_like(mean)
     output = vae.likelihood.decoder(z)
     return loss(x, output, mean, spread, z, getattr(vae.likelihood, "scale", None))
 
@@ -292,7 +292,7 @@ def test_the_published_variance_of_cartoons_follows_their_size(size, variance):
 def test_a_likelihood_that_follows_the_image_is_saved_and_overridden(tmp_path):
     first = parse(["--recipe", "cartoon", "--as-published"])
     (tmp_path / "config.yaml").write_text(first.text)
-    again = read(tmp_path / "config.yaml").recipe
+    again = read_configuration(tmp_path / "config.yaml").recipe
     for shape in ((3, 8, 8), (3, 16, 12)):
         variance = again.build(shape).likelihood.scale.item() ** 2
         assert variance == pytest.approx(values_in(shape) / 2000)
@@ -310,7 +310,7 @@ def test_layer_descriptors_come_from_the_command_line(tmp_path):
     assert vae.posterior.encoder.features == 4
     assert [part.out_features for part in vae.likelihood.decoder.layers[::2]] == [6, 15]
     (tmp_path / "config.yaml").write_text(configuration.text)
-    assert str(read(tmp_path / "config.yaml").recipe.build((1, 3, 5))) == str(vae)
+    assert str(read_configuration(tmp_path / "config.yaml").recipe.build((1, 3, 5))) == str(vae)
 
 
 def test_the_listing_shows_every_recipe_with_its_sizes(monkeypatch):

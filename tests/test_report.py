@@ -1,12 +1,12 @@
-"""The report: what it says of a run, how it looks in a browser, and the program that writes it."""
+"""The report: what it says about a run, how it looks in a browser, how the command writes it."""
 
 import base64
 import html
-import importlib.util
 import io
 import json
 import re
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +14,27 @@ import pytest
 import torch
 from browser import DESK, PHONE, headless_browser, opened, width_of_content  # noqa: F401
 from conftest import small_vae
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from pyro_vae import checkpoints, likelihoods, networks, posteriors, priors
-from pyro_vae.analysis import gallery, pages, report
-from pyro_vae.configuration import choose_recipe
+from pyro_vae._files import write_json, write_text
+from pyro_vae._program import program
+from pyro_vae._settings import declared
+from pyro_vae.analysis import PICTURES, Choices, Subject, comparison, draw, training_curves
+from pyro_vae.analysis.pages import report
+from pyro_vae.analysis.pages.page import document
+from pyro_vae.commands import analyze as analyze_command
 from pyro_vae.data import Dataset
 from pyro_vae.evaluation import evaluate
-from pyro_vae.evaluation_table import ROWS
+from pyro_vae.evaluation.table import ROWS
 from pyro_vae.experiments import Experiment
-from pyro_vae.runs import Run, write_json, write_text
+from pyro_vae.experiments.configuration import choose_recipe
+from pyro_vae.recipes import Recipe
+from pyro_vae.training.run_folder import Run
 
-PICTURES = ["reconstruct_after_train", "training_curves", "interpolation_film"]
+DRAWN = ["reconstruct_after_train", "training_curves", "interpolation_film"]
 CONFIGURATION = """\
 data: digits
 likelihood:
@@ -43,28 +51,39 @@ HISTORY = [
 ]
 
 
+STARTS = [
+    {
+        "started": "2025-01-02T03:04:05+00:00",
+        "command": "pyro-vae train --data '<b>'",
+        "versions": {"python": "3.12.1", "torch": "2.6.0"},
+        "machine": {"system": "Linux", "cores": 2, "device": "cpu", "accelerator": None},
+    }
+]
+
+
 @pytest.fixture(scope="module")
 def few(digits) -> Dataset:
     return Dataset("digits", digits.train.select(slice(200)), digits.test.select(slice(60)))
 
 
-def subject(few, **slots) -> gallery.Subject:
+def subject(few, **slots) -> Subject:
     torch.manual_seed(0)
     vae = small_vae(**slots).eval()
-    with torch.no_grad():  # images that change, so that the film moves
+    with torch.no_grad():  # images that vary, so that the film moves
         for parameter in vae.parameters():
             parameter *= 2
-    return gallery.Subject(vae, few, history=HISTORY, progress=False)
+    return Subject(vae, few, history=HISTORY, progress=False)
 
 
 @pytest.fixture(scope="module")
-def written(few, tmp_path_factory) -> tuple[Run, gallery.Subject]:
-    """A run folder with a hostile name, its pictures, its report and its explorer."""
+def written(few, tmp_path_factory) -> tuple[Run, Subject]:
+    """A run folder with a hostile name, and its pictures, report and explorer."""
     run = Run(tmp_path_factory.mktemp("runs") / 'a <b>bold & "quoted" run\'s')
     looked_at = subject(few)
     write_text(run.configuration, CONFIGURATION)
     write_json(run.evaluation, evaluate(looked_at.vae, few.test, samples=30).as_dict())
-    gallery.draw(looked_at, run.folder, PICTURES, progress=False)
+    write_json(run.provenance, STARTS)
+    draw(looked_at, run.folder, DRAWN, progress=False)
     assert report.write(looked_at, run, progress=False) == [
         run.folder / "report.html",
         run.folder / "explorer.html",
@@ -78,7 +97,7 @@ def text(written) -> str:
 
 
 def plain(page: str) -> str:
-    """The words of a page."""
+    """Return the words of a page."""
     page = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
@@ -88,25 +107,29 @@ def test_every_number_has_its_unit_and_its_meaning(written, text):
     words = plain(text)
     shown = [row for row in ROWS if numbers.get(row[0]) is not None]
     assert len(shown) >= 5
-    for key, name, unit in shown:
-        value = f"{numbers[key]:.2f}".replace("-", "−")
-        assert f"{name} {value} {unit} {report.MEANINGS[key]}" in words
+    for row in shown:
+        value = f"{numbers[row.key]:.2f}".replace("-", "−")
+        assert f"{row.name} {value} {row.unit} {row.meaning}" in words
     assert numbers["verdict"] in words
-    assert {key for key, _, _ in ROWS} == report.MEANINGS.keys()
+    assert len({row.key for row in ROWS}) == len(ROWS) and all(row.meaning for row in ROWS)
 
 
 def test_every_picture_is_within_and_says_what_to_look_for(written, text):
-    images = re.findall(r'<img[^>]*src="data:image/webp;base64,([^"]+)" alt="([^"]+)"', text)
-    assert len(images) == len(PICTURES)
-    captions = [gallery.PICTURES[name].caption for name in PICTURES]
-    for caption in captions:
-        assert html.escape(caption) in text
-        assert any(html.escape(caption) in alt for _, alt in images)
+    images = [
+        (data, html.unescape(alt))
+        for data, alt in re.findall(
+            r'<img[^>]*src="data:image/webp;base64,([^"]+)" alt="([^"]+)"', text
+        )
+    ]
+    assert len(images) == len(DRAWN)
+    for picture in (PICTURES[name] for name in DRAWN):
+        assert f"{picture.title} {picture.caption}" in plain(text)
+        assert any(alt == f"{picture.title}. {picture.caption}" for _, alt in images)
     folder = written[0].folder
     sizes = {Image.open(io.BytesIO(base64.b64decode(data))).size for data, _ in images}
     assert Image.open(folder / "reconstruct_after_train.png").size in sizes
-    film = next(data for data, alt in images if alt.startswith("Interpolation film"))
-    frames = Image.open(io.BytesIO(base64.b64decode(film))).n_frames  # equal ones are merged
+    film = next(data for data, alt in images if alt.startswith("Interpolation as a film"))
+    frames = Image.open(io.BytesIO(base64.b64decode(film))).n_frames  # equal frames are merged
     assert 1 < frames <= Image.open(folder / "interpolation_film.gif").n_frames
     assert "prefers-reduced-motion" in text
 
@@ -114,48 +137,81 @@ def test_every_picture_is_within_and_says_what_to_look_for(written, text):
 def test_chosen_pictures_alone_are_shown(written):
     run, looked_at = written
     page = report.page(looked_at, run, pictures=["reconstruct_after_train"])
-    assert gallery.PICTURES["reconstruct_after_train"].caption in page
-    assert "Interpolation film" not in page
+    assert PICTURES["reconstruct_after_train"].caption in plain(page)
+    assert "Interpolation as a film" not in page
 
 
 def test_history_configuration_and_name_are_given(text):
     words = plain(text)
     assert "1 1.00e-03 40.00 41.25 2 5.00e-04 30.00 31.50" in words
     assert "likelihood Normal(scale=0.5, learned=True)" in words and "as published no" in words
+    assert f"latent size 2 {declared(Recipe)['latent_size'].help}" in words
     assert "<b>bold" not in text and 'a <b>bold & "quoted" run\'s' in words
+
+
+def repeating(page: str) -> list[list[str]]:
+    """Return the commands that repeat a run: train, evaluate and analyze."""
+    section = page.partition('<section id="repeat">')[2]
+    found = re.findall(r"<pre><code>(.*?)</code></pre>", section)
+    return [shlex.split(html.unescape(command)) for command in found]
+
+
+def test_every_start_of_the_training_is_shown(text):
+    words = plain(text)
+    started = "2025-01-02T03:04:05+00:00 pyro-vae train --data '<b>' python 3.12.1, torch 2.6.0"
+    assert f"{started} system Linux, cores 2, device cpu" in words
+    assert "<b>" not in text
 
 
 def test_the_commands_repeat_the_run(written, text):
     run = written[0]
-    commands = [
-        shlex.split(html.unescape(c)) for c in re.findall(r"<code>(python .*?)</code>", text)
-    ]
-    assert [command[1] for command in commands] == [
-        f"scripts/{name}.py" for name in ("train_svi", "evaluate", "analyze")
-    ]
-    given = dict(zip(commands[0][2::2], commands[0][3::2], strict=True))
+    commands = repeating(text)
+    calls = [shlex.split(program(name)) for name in ("train", "evaluate", "analyze")]
+    starts = [command[: len(call)] for command, call in zip(commands, calls, strict=True)]
+    assert starts == calls
+    train, evaluated, analyzed = (
+        command[len(call) :] for command, call in zip(commands, calls, strict=True)
+    )
+    given = dict(zip(train[::2], train[1::2], strict=True))
     assert given["--config"] == str(run.configuration)
-    assert choose_recipe(commands[0][2:]).data != ""  # the training program reads them
-    assert commands[1][2] == commands[2][2] == str(run.folder)
+    assert choose_recipe(train).data != ""  # the command accepts them
+    assert evaluated == [str(run.folder), "--samples", "5000"]
+    assert analyzed == [str(run.folder)]
+    assert analyze_command.options().parse_args(analyzed).run == analyzed
 
 
 def test_the_files_are_small_and_load_nothing(written, text):
     explorer = (written[0].folder / "explorer.html").read_text()
     assert len(text) < 1_000_000 and len(explorer) < 3_000_000
-    namespace = "http://www.w3.org/2000/svg"  # a name, never an address that is asked
+    namespace = "http://www.w3.org/2000/svg"  # a name that is never fetched
     assert set(re.findall(r"https?://[^\"'< ]*", text)) == {namespace}
 
 
 def test_a_bare_folder_gets_a_report(few, tmp_path):
-    looked_at = gallery.Subject(small_vae().eval(), few, progress=False)
+    looked_at = Subject(small_vae().eval(), few, progress=False)
     words = plain(report.page(looked_at, Run(tmp_path)))
-    for sentence in ("was not evaluated", "No history", "No configuration", "evaluation.json"):
+    for sentence in (
+        "has not been evaluated",
+        "No training history",
+        "No configuration",
+        "has no evaluation.json",
+    ):
         assert sentence in words
+    assert f"`{program('evaluate')}`" in words
+    assert "Provenance" not in words  # runs of earlier versions have none
 
 
 # Warnings
 
-SOUND = {"verdict": "Not collapsed: fine.", "untrusted": 0.0, "samples": 100}
+SOUND = {
+    "images": 60,
+    "verdict": "Not collapsed: fine.",
+    "rate": 5.0,
+    "active_units": 9,
+    "latent_size": 9,
+    "untrusted": 0.0,
+    "samples": 100,
+}
 
 
 def titles(looked_at, numbers=SOUND):
@@ -167,38 +223,42 @@ def with_likelihood(few, make, **options):
     return subject(few, likelihood=make(decoder, **options))
 
 
-def test_a_sound_run_has_no_warnings(few):
-    assert titles(with_likelihood(few, likelihoods.DiscretizedLogistic)) == []
-    assert "Nothing stood out" in report._warnings([])
+def test_a_sound_run_has_no_warnings(few, tmp_path):
+    sound, run = with_likelihood(few, likelihoods.DiscretizedLogistic), Run(tmp_path)
+    assert titles(sound) == []
+    write_json(run.evaluation, SOUND)
+    assert "Warnings Nothing stood out." in plain(report.page(sound, run))
+    write_json(run.evaluation, SOUND | {"rate": 0.01})
+    words = plain(report.page(sound, run))
+    assert "Nothing stood out" not in words
+    assert "Posterior collapse. Collapsed: the latent vector carries 0.01 nats" in words
 
 
 def test_each_danger_is_named(few):
     sound = with_likelihood(few, likelihoods.DiscretizedLogistic)
-    collapsed = {**SOUND, "verdict": "Collapsed: the code says 0.01 nats."}
-    assert titles(sound, collapsed) == ["Posterior collapse: collapsed"]
-    partly = {**SOUND, "verdict": "Partly collapsed: 1 of 9."}
-    assert titles(sound, partly) == ["Posterior collapse: partly collapsed"]
+    for collapsed in ({"rate": 0.01}, {"active_units": 0}):
+        assert titles(sound, SOUND | collapsed) == ["Posterior collapse"]
+    ((title, explanation),) = report.warnings(sound, SOUND | {"active_units": 4})
+    assert title == "Partial posterior collapse" and "4 of 9" in explanation
     (found,) = report.warnings(sound, {**SOUND, "untrusted": 0.25})
-    assert found[0] == "Over-confident weights" and "25.0%" in found[1] and "100" in found[1]
+    assert found[0] == "Unreliable importance weights" and "25.0%" in found[1]
+    assert "100 samples" in found[1] and "0.7" in found[1]
     assert titles(sound, {}) == ["Not evaluated"]
-    both = "drive the learning rate, choose the weights"
-    for role, warned in (
-        ("choose the weights", True),
-        (both, True),
-        ("are looked at after every epoch", False),
-    ):
-        judged = replace(sound, role_of_test=role)
-        assert titles(judged) == [f"The test images {role}"] * warned
+    both = ("drive the learning rate", "choose the weights")
+    for roles in (("choose the weights",), both):
+        judged = replace(sound, roles_of_test=roles)
+        assert titles(judged) == [f"The test images {' and '.join(roles)}"]
+    assert titles(replace(sound, roles_of_test=())) == []
 
 
-def test_a_likelihood_off_its_support_is_named(few):
-    grey = with_likelihood(few, likelihoods.Bernoulli, grey_levels=True)
-    assert titles(grey) == ["A likelihood off its support"]
+def test_a_likelihood_outside_its_support_is_named(few):
+    gray = with_likelihood(few, likelihoods.Bernoulli, gray_levels=True)
+    assert titles(gray) == ["A likelihood outside its support"]
     assert titles(with_likelihood(few, likelihoods.Bernoulli)) == []
     assert titles(with_likelihood(few, likelihoods.Normal)) == ["A density on discrete levels"]
-    binary = few.map(lambda part: part.with_pixels("binarised"))
-    assert titles(with_likelihood(binary, likelihoods.Bernoulli, grey_levels=True)) == []
-    noisy = few.map(lambda part: part.with_pixels("dequantised"))
+    binary = few.map(lambda part: part.with_pixels("binarized"))
+    assert titles(with_likelihood(binary, likelihoods.Bernoulli, gray_levels=True)) == []
+    noisy = few.map(lambda part: part.with_pixels("dequantized"))
     assert titles(with_likelihood(noisy, likelihoods.Normal)) == []
 
 
@@ -223,7 +283,7 @@ def test_the_report_opens_from_disk(browser, written, viewport, scheme):
         widths = page.locator("img").evaluate_all(
             "all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth)))"
         )
-        assert len(widths) == len(PICTURES) and min(widths) > 0
+        assert len(widths) == len(DRAWN) and min(widths) > 0
         assert width_of_content(page) == viewport["width"]
         assert page.locator("h1").count() == 1
         targets = page.locator("nav a").evaluate_all("all => all.map(a => a.hash)")
@@ -236,16 +296,16 @@ def test_the_report_opens_from_disk(browser, written, viewport, scheme):
         assert page.evaluate(canvas) != before
 
 
-def colours(css: str) -> dict[str, tuple[float, ...]]:
+def colors(css: str) -> dict[str, tuple[float, ...]]:
     pairs = re.findall(r"--([\w-]+): #(\w{6})", css)
     return {name: tuple(int(h[i : i + 2], 16) / 255 for i in (0, 2, 4)) for name, h in pairs}
 
 
 def contrast(a, b) -> float:
-    """WCAG 2's ratio of two colours."""
+    """Return the contrast ratio of two colors, as WCAG 2 defines it."""
 
-    def luminance(colour):
-        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    def luminance(color):
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     high, low = sorted((luminance(a), luminance(b)), reverse=True)
@@ -253,7 +313,7 @@ def contrast(a, b) -> float:
 
 
 def test_text_stands_out_in_light_and_dark():
-    light, dark = map(colours, pages.read("page.css").split("prefers-color-scheme: dark"))
+    light, dark = map(colors, document("", Markup()).split("prefers-color-scheme: dark"))
     assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
     for look in (light, dark):
         for ink in ("ink", "quiet", "accent"):
@@ -263,7 +323,7 @@ def test_text_stands_out_in_light_and_dark():
         assert contrast(look["warning"], look["warning-panel"]) > 4.5
 
 
-# The program
+# The command
 
 
 @pytest.fixture(scope="module")
@@ -275,22 +335,17 @@ def runs(tmp_path_factory) -> list[Path]:
         folder = tmp_path_factory.mktemp("trained") / name
         settings = f"--data digits --epochs 1 --limit 200 --beta {beta} --device cpu --out {folder}"
         experiment = Experiment.start(settings.split())
-        experiment.fit(experiment.build())
+        experiment.train(experiment.build())
         folders.append(folder)
     return folders
 
 
-@pytest.fixture
-def analyze():
-    """The program's `main`."""
-    path = Path(__file__).parent.parent / "scripts" / "analyze.py"
-    spec = importlib.util.spec_from_file_location("analyze", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda *arguments: module.main([str(argument) for argument in arguments])
+def analyze(*arguments) -> None:
+    """Run the command."""
+    analyze_command.main([str(argument) for argument in arguments])
 
 
-def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, capsys):
+def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(runs, capsys):
     folder = runs[0]
     analyze(folder, "--only", "interpolation", "--pair", 3, 8, "--steps", 7)
     said = capsys.readouterr().out
@@ -299,9 +354,9 @@ def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, caps
         "report.html",
         "explorer.html",
     ]
-    assert gallery.PICTURES["interpolation"].caption in (folder / "report.html").read_text()
+    assert PICTURES["interpolation"].caption in plain((folder / "report.html").read_text())
     looked_at = chosen(folder, pair=(3, 8), steps=7)
-    figure = gallery.PICTURES["interpolation"].make(looked_at)
+    figure = PICTURES["interpolation"].make(looked_at)
     names = looked_at.test.class_names
     labels = looked_at.test.labels
     assert len(figure.axes) == 7
@@ -310,10 +365,10 @@ def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(analyze, runs, caps
     assert pixels(folder / "interpolation.png") == pixels(figure)
 
 
-def chosen(folder: Path, **choices) -> gallery.Subject:
-    """What `analyze.py` looks at with these options."""
+def chosen(folder: Path, **choices) -> Subject:
+    """Return what the command shows with these options."""
     vae, dataset = checkpoints.load(Run(folder).weights), Experiment.open(folder).dataset
-    return gallery.Subject(vae, dataset, progress=False, choices=gallery.Choices(**choices))
+    return Subject(vae, dataset, progress=False, choices=Choices(**choices))
 
 
 def pixels(picture: Path | Figure) -> bytes:
@@ -325,13 +380,22 @@ def pixels(picture: Path | Figure) -> bytes:
     return Image.open(picture).tobytes()
 
 
-def test_ranges_and_dimensions_are_options(analyze, runs):
+def test_the_command_of_the_report_works_from_another_folder(runs, tmp_path):
+    looked_at = Subject(checkpoints.load(Run(runs[0]).weights), Experiment.open(runs[0]).dataset)
+    *command, samples = repeating(report.page(looked_at, Run(runs[0])))[1]
+    assert command[-2:] == [str(runs[0]), "--samples"] and samples == "5000"
+    few = [*command, "20", "--images", "10", "--json"]
+    done = subprocess.run(few, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["samples"] == 20
+
+
+def test_ranges_and_dimensions_are_options(runs):
     analyze(
         runs[0], "--only", "linearly_sampled_reconstructions", "--range", -5, 4,
         "--dimensions", 2, 1,
     )  # fmt: skip
     looked_at = chosen(runs[0], range=(-5, 4), plane=(1, 0))
-    figure = gallery.PICTURES["linearly_sampled_reconstructions"].make(looked_at)
+    figure = PICTURES["linearly_sampled_reconstructions"].make(looked_at)
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("z₂", "z₁")
     assert ax.get_xlim()[0] == pytest.approx(-5 - 9 / 38)
@@ -340,7 +404,7 @@ def test_ranges_and_dimensions_are_options(analyze, runs):
     assert '"names":["z₂","z₁"]' in page
 
 
-def test_several_runs_are_compared(analyze, runs, tmp_path, capsys):
+def test_several_runs_are_compared(runs, tmp_path, capsys):
     out = tmp_path / "compared"
     names = ("reconstruct_after_train", "interpolation_film", "training_curves")
     analyze(*runs, "--only", *names, "--out", out)
@@ -352,10 +416,15 @@ def test_several_runs_are_compared(analyze, runs, tmp_path, capsys):
         "rate_distortion.png",
         "table.txt",
     }
-    with Image.open(out / "training_curves.png") as picture:
-        assert picture.width == 1050  # The curves of both share their axes.
-    with Image.open(out / "reconstruct_after_train.png") as picture:
-        assert picture.width == 2 * 1050
+    subjects = {run.name: chosen(run) for run in runs}
+    histories = {run.name: Experiment.open(run).history() for run in runs}
+    curves = training_curves.training_curves(histories)  # the curves of both share their axes
+    assert pixels(out / "training_curves.png") == pixels(curves)
+    make = PICTURES["reconstruct_after_train"].make
+    both = comparison.beside({name: make(s) for name, s in subjects.items()}, columns=2)
+    assert pixels(out / "reconstruct_after_train.png") == pixels(both)
+    with Image.open(out / "interpolation_film.gif") as film:
+        assert film.size == (256 + 8 + 256, 256) and film.n_frames > 1
     head, *lines = (out / "table.txt").read_text().rstrip().split("\n")
     assert head.split() == ["first", "second"]
     elbo = next(line for line in lines if line.strip().startswith("ELBO"))
@@ -374,6 +443,6 @@ def test_several_runs_are_compared(analyze, runs, tmp_path, capsys):
         (["--range", 2, 1], "--range"),
     ],
 )
-def test_options_that_do_not_fit_are_answered_in_words(analyze, runs, options, words):
+def test_options_that_do_not_fit_are_answered_in_words(runs, options, words):
     with pytest.raises(ValueError, match=words):
         analyze(runs[0], *options)

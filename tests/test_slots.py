@@ -1,4 +1,4 @@
-"""The slots: any prior with any likelihood and posterior, and clear words where they do not fit."""
+"""The slots: any prior with any likelihood and posterior, and clear errors where they misfit."""
 
 import copy
 import math
@@ -14,6 +14,7 @@ from conftest import small_vae
 
 from pyro_vae import (
     VAE,
+    annealing,
     checkpoints,
     evaluate,
     fit,
@@ -24,10 +25,11 @@ from pyro_vae import (
     priors,
     schedules,
 )
+from pyro_vae._modes import seeded
 from pyro_vae.data import ImageData
-from pyro_vae.evaluation import seeded
+from pyro_vae.errors import ArgumentError, ArgumentTypeError
 from pyro_vae.priors import Prior
-from pyro_vae.slots import ScoreFunctionWarning, SlotError, check_slots, table
+from pyro_vae.slots import ScoreFunctionWarning, SlotError, check_slots, overview
 
 SHAPE, D = (1, 8, 8), 3
 
@@ -79,7 +81,7 @@ LIKELIHOODS = {
     "DiscretizedLogisticMixture": partial(likelihoods.DiscretizedLogisticMixture, components=3),
     "Categorical": likelihoods.Categorical,
 }
-GREY = "ContinuousBernoulli"
+GRAY = "ContinuousBernoulli"
 
 
 def combinations() -> list:
@@ -94,9 +96,9 @@ def combinations() -> list:
             for likelihood in LIKELIHOODS:
                 found[support, prior, first, likelihood] = None
             for posterior in POSTERIORS[support]:
-                found[support, prior, posterior, GREY] = None
+                found[support, prior, posterior, GRAY] = None
                 if posterior == first or prior in ("StandardNormal", "Bernoulli"):
-                    quick.add((support, prior, posterior, GREY))
+                    quick.add((support, prior, posterior, GRAY))
     quick |= {("real", "StandardNormal", "DiagonalNormal", name) for name in LIKELIHOODS}
     return [
         pytest.param(*key, id="-".join(key[1:]), marks=() if key in quick else pytest.mark.slow)
@@ -126,7 +128,7 @@ def test_every_combination_trains_and_is_judged(
     """50 steps on real digits: the loss falls, nothing is NaN, and a checkpoint has it all."""
     vae = build(support, prior, posterior, likelihood)
     if likelihood == "Bernoulli":
-        images = images.binarised_once()
+        images = images.binarized_once()
     start = images.as_float(slice(0, 8))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScoreFunctionWarning)
@@ -173,7 +175,7 @@ def test_the_quick_combinations_hold_every_class():
         "likelihood": set(LIKELIHOODS),
     }
     for slot, names in known.items():
-        assert {row.name for row in table() if row.slot == slot} == names
+        assert {row.name for row in overview() if row.slot == slot} == names
 
 
 # ------------------------------------------------------------------------------- what fits
@@ -245,7 +247,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("name", MISFITS)
-def test_what_does_not_fit_is_named_with_what_came_and_what_was_expected(name):
+def test_misfits_are_named_with_what_was_returned_and_what_was_expected(name):
     slots, message = MISFITS[name]
     vae = VAE(**{**GOOD, **slots})
     with pytest.raises(SlotError, match=message):
@@ -255,8 +257,20 @@ def test_what_does_not_fit_is_named_with_what_came_and_what_was_expected(name):
 def test_a_score_function_posterior_is_announced():
     encoder = networks.ConvEncoder(SHAPE, channels=(4,))
     slots = {"prior": priors.Bernoulli(2), "posterior": posteriors.Bernoulli(encoder, 2)}
-    with pytest.warns(ScoreFunctionWarning, match="Bernoulli, is not reparameterised.*high var"):
+    with pytest.warns(ScoreFunctionWarning, match="Bernoulli, is not reparameterized.*high var"):
         check_slots(small_vae(**slots), torch.rand(5, *SHAPE))
+
+
+def test_an_error_of_a_slots_own_is_reported_in_full():
+    class Picky(dist.Normal):
+        def log_prob(self, value):
+            raise ValueError("only on Sundays")
+
+    def likelihood(z):
+        return Picky(torch.zeros(*z.shape[:-1], *SHAPE), 1.0).to_event(3)
+
+    with pytest.raises(SlotError, match="likelihood, Picky .*these images: only on Sundays"):
+        check_slots(VAE(**{**GOOD, "likelihood": likelihood}), torch.rand(5, *SHAPE))
 
 
 def test_checking_changes_nothing():
@@ -270,7 +284,7 @@ def test_checking_changes_nothing():
 
 
 def test_the_table_has_every_class_with_its_equation_and_source():
-    rows = table()
+    rows = overview()
     assert len({(row.slot, row.name) for row in rows}) == len(rows) == 26
     for row in rows:
         assert row.equation and "`" not in row.equation and len(row.summary) > 3
@@ -283,7 +297,7 @@ def test_every_class_of_the_table_needs_only_what_recipes_give_it():
     encoder, decoder = networks.ConvEncoder(SHAPE), networks.ConvDecoder(2, SHAPE)
     given = {"prior": (2,), "posterior": (encoder, 2), "likelihood": (decoder,)}
     modules = {"prior": priors, "posterior": posteriors, "likelihood": likelihoods}
-    for row in table():
+    for row in overview():
         made = getattr(modules[row.slot], row.name)(*given[row.slot])
         assert isinstance(made, torch.nn.Module)
     assert issubclass(priors.Flat, Prior)
@@ -296,7 +310,9 @@ def test_parameters_that_the_model_does_not_hold_are_refused():
         return dist.Normal(outside(z).unflatten(-1, SHAPE), 1.0).to_event(3)
 
     vae = VAE(**{**GOOD, "likelihood": likelihood})
-    message = r"likelihood uses 2 parameters that the model does not hold.*\(64, 2\).*nn.Module"
+    message = (
+        r"likelihood uses 2 parameters that are not registered in the model.*\(64, 2\).*nn.Module"
+    )
     with pytest.raises(SlotError, match=message):
         check_slots(vae, torch.rand(5, *SHAPE))
     outside.requires_grad_(False)
@@ -308,7 +324,8 @@ def test_a_likelihood_that_cannot_score_the_images_is_named():
         return dist.Bernoulli(logits=torch.zeros(*z.shape[:-1], *SHAPE)).to_event(3)
 
     vae = VAE(**{**GOOD, "likelihood": likelihood})
-    with pytest.raises(SlotError, match="likelihood, Bernoulli .*cannot score these images"):
+    message = "likelihood, Bernoulli .*cannot score these images: they lie outside its support"
+    with pytest.raises(SlotError, match=message):
         check_slots(vae, torch.rand(5, *SHAPE))
     check_slots(vae, torch.rand(5, *SHAPE).round())
 
@@ -337,36 +354,74 @@ ENCODER, DECODER = networks.MLPEncoder(SHAPE), networks.MLPDecoder(2, SHAPE)
     ("make", "message"),
     [
         (lambda: objectives.ELBO(particles=0), "particles must be positive, got 0"),
-        (lambda: schedules.Plateau(factor=2), "factor must lie between 0 and 1, got 2"),
-        (lambda: schedules.Plateau(least_gain=-1.0), "least_gain must be 0 or more"),
-        (lambda: schedules.Plateau(patience=-1), "patience, stop_below and least_gain must be 0"),
+        (lambda: schedules.Plateau(factor=2), r"factor must lie in \(0, 1\), got 2"),
+        (
+            lambda: schedules.Plateau(least_gain=-1.0),
+            "least_gain must be 0 or more, got 2, 0.0 and -1.0",
+        ),
+        (
+            lambda: schedules.Plateau(patience=-1),
+            "patience, stop_below and least_gain must be 0 or more, got -1",
+        ),
         (lambda: objectives.FreeBits(nats=-1), "nats must be 0 or more, got -1"),
-        (lambda: objectives.Capacity(rise=0), r"rise lie in \(0, 1\], got 25.0 and 0"),
+        (lambda: objectives.Capacity(nats=-1.0), "nats must be 0 or more.*got -1.0 and 0.8"),
+        (lambda: objectives.IWAE(samples=0), "samples and repeats must be positive, got 0 and 1"),
+        (lambda: objectives.IWAE(elbo_weight=1.5), r"elbo_weight must lie in \[0, 1\], got 1.5"),
+        (lambda: annealing.Cyclical(cycles=0), "cycles must be at least 1, got 0"),
+        (lambda: annealing.Cyclical(rise=0.0), r"rise must lie in \(0, 1\], got 0.0"),
+        (lambda: schedules.OneCycle(warm_up=1.0), r"warm_up must lie in \[0, 1\), got 1.0"),
+        (lambda: schedules.Plateau(stop_below=-0.1), "must be 0 or more, got 2, -0.1 and None"),
+        (lambda: objectives.Capacity(rise=0), r"rise must lie in \(0, 1\], got 25.0 and 0"),
         (lambda: posteriors.DiagonalNormal(ENCODER, 2, spread="log_std"), "got 'log_std'"),
         (lambda: priors.VampPrior(2, components=0), "VampPrior: components must be positive"),
         (lambda: priors.MixtureOfGaussians(2, 0), "MixtureOfGaussians: components must be pos"),
         (lambda: priors.NormalizingFlow(2, family="nsf"), "spline or affine, got 'nsf'"),
-        (lambda: priors.NormalizingFlow(2, passes=0), "passes must be positive, got 0"),
+        (lambda: priors.NormalizingFlow(2, passes=1), "passes must be at least 2, got 1"),
+        (lambda: priors.NormalizingFlow(1, passes=0), "passes must be at least 1, got 0"),
         (lambda: likelihoods.DiscretizedLogisticMixture(DECODER, 0), "components must be positive"),
     ],
 )
 def test_settings_out_of_their_range_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: objectives.ELBO(particles=1),
+        lambda: objectives.FreeBits(nats=0.0),
+        lambda: objectives.Capacity(nats=0.0, rise=1.0),
+        lambda: objectives.IWAE(samples=1, repeats=1, elbo_weight=1.0),
+        lambda: annealing.Linear(warm_up=1.0),
+        lambda: annealing.Cyclical(cycles=1, rise=1.0),
+        lambda: schedules.OneCycle(warm_up=0.0),
+        lambda: schedules.Plateau(patience=0, stop_below=0.0, least_gain=0.0),
+        lambda: priors.VampPrior(2, components=1),
+        lambda: priors.MixtureOfGaussians(2, components=1),
+        lambda: priors.NormalizingFlow(2, passes=2),
+        lambda: priors.NormalizingFlow(1, passes=1),
+        lambda: priors.HypersphereUniform(2),
+        lambda: posteriors.PowerSpherical(ENCODER, 2),
+        lambda: likelihoods.DiscretizedLogisticMixture(DECODER, components=1),
+    ],
+)
+def test_settings_at_the_edge_of_their_range_are_accepted(make):
+    make()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beta": -1.0}, "beta must be 0 or more"),
-        ({"batch_size": 0}, "must be positive, got 1 and 0"),
+        ({"beta": -1.0}, "beta must be a number, 0 or more, got -1.0"),
+        ({"batch_size": 0}, "batch_size must be a whole number, 1 or more, got 0"),
         ({"keep": "bst"}, "keep must be one of best, last, got 'bst'"),
     ],
 )
 def test_a_training_refuses_settings_out_of_their_range(digits, settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         fit(small_vae(), digits.train, **{"epochs": 1, "progress": False} | settings)
-    with pytest.raises(TypeError, match="fit needs ImageData.*not Dataset"):
+    with pytest.raises(ArgumentTypeError, match="images must be ImageData.*got Dataset"):
         fit(small_vae(), digits)
 
 

@@ -1,6 +1,6 @@
 """Each published system by the program that trains it: an epoch, all of its pictures, its numbers.
 
-Real digits at 16×16, in colour where the system's images are.
+Real digits at 16×16, in color where the system's images are.
 """
 
 import json
@@ -10,6 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_vae.analysis import draw
+from pyro_vae.commands import train
+from pyro_vae.commands.subjects import subject_of_run
+from pyro_vae.experiments import Experiment
 from pyro_vae.recipes import RECIPES
 
 #: Fewer channels where the system's own are slow.
@@ -18,40 +22,65 @@ NARROW = {
 }
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "scripts")
+#: Pictures that every source shows, of the model and beside its autoencoder.
+OF_EVERY_SOURCE = ("reconstruct_after_train", "normally_sampled_reconstructions")
+BESIDE = ("reconstruct_after_train_beside_autoencoder",)
+#: Systems all of whose pictures are drawn in every test run; the others' are in the slow ones.
+DRAWN_IN_FULL = {("fashion_conv", True), ("cartoon", False)}
 
 
-def cases():
-    """Every system as published, and ours; of these, cartoon's alone learns its prior."""
-    for name in RECIPES:
-        yield pytest.param(name, True, id=f"{name}, as published, beside its autoencoder")
-        marks = [pytest.mark.slow] * (name != "cartoon")
-        yield pytest.param(name, False, id=name, marks=marks)
-
-
-@pytest.mark.parametrize(("name", "published"), list(cases()))
-def test_a_system_trains_evaluates_and_is_drawn(name, published, tmp_path, capsys):
-    import train_svi
-
-    out = tmp_path / "run"
+def trained(name: str, published: bool, out: Path, *options: str) -> None:
+    """Train a system for an epoch, by the program."""
     arguments = ["--recipe", name, "--data", "digits", "--size", "16", "--limit", "64"]
     arguments += ["--channels", str(RECIPES[name].image_shape[0]), "--epochs", "1"]
     arguments += NARROW.get(name, [])
     arguments += ["--as-published", "--with-autoencoder"] * published
-    train_svi.main([*arguments, "--device", "cpu", "--out", str(out)])
+    train.main([*arguments, "--device", "cpu", "--out", str(out), *options])
+
+
+def check_pictures(out: Path) -> set[str]:
+    """Require that every picture shows something, and return their names."""
+    for path in out.glob("*.png"):
+        with Image.open(path) as picture:
+            low, high = picture.convert("L").getextrema()
+            assert low < 128 < high, path.name  # Something dark on something light.
+    return {path.stem for path in out.glob("*.png")}
+
+
+@pytest.mark.parametrize("published", [True, False], ids=["as published", "ours"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_system_trains_and_is_evaluated_and_its_pictures_are_drawn(
+    name, published, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    trained(name, published, out, "--skip-pictures")
     said = capsys.readouterr().out
     assert str(out) in said and ("the test images" in said) == published
     numbers = json.loads((out / "evaluation.json").read_text())
     assert numbers["elbo"] == pytest.approx(-numbers["distortion"] - numbers["rate"], rel=1e-6)
     assert ("published_loss" in numbers) == (published or name != "cartoon")
     assert torch.load(out / "model_weights" / "best_vae.pt", weights_only=True)["weights"]
-    drawn = {path.stem for path in out.glob("*.png")}
-    assert drawn >= {"reconstruct_after_train", "normally_sampled_reconstructions"}
+    subject = subject_of_run(Experiment.open(out), device="cpu")
+    names = [*OF_EVERY_SOURCE, *BESIDE * published]
+    drawn = draw(subject, out, names, progress=False)
+    assert {path.stem for path in drawn} == set(names) <= check_pictures(out)
+
+
+def suites():
+    for name in RECIPES:
+        for published in (True, False):
+            marks = [] if (name, published) in DRAWN_IN_FULL else [pytest.mark.slow]
+            ids = f"{name}, {'as published' if published else 'ours'}"
+            yield pytest.param(name, published, id=ids, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "published"), list(suites()))
+def test_every_picture_of_a_system_is_drawn_by_its_program(name, published, tmp_path):
+    out = tmp_path / "run"
+    trained(name, published, out)
+    drawn = check_pictures(out)
+    assert drawn >= set(OF_EVERY_SOURCE)
     assert any(picture.endswith("_beside_autoencoder") for picture in drawn) == published
     if RECIPES[name].latent_size == 2:
         assert "linearly_sampled_reconstructions" in drawn
-    for path in out.glob("*.png"):
-        with Image.open(path) as picture:
-            assert picture.convert("L").getextrema()[0] < 255, path.name
+    assert (out / "report.html").exists() and (out / "explorer.html").exists()

@@ -13,9 +13,9 @@ from conftest import small_vae
 from pyro_vae import checkpoints, evaluate, fit, likelihoods, networks, posteriors, priors
 from pyro_vae.evaluation import terms
 from pyro_vae.objectives import ELBO, IWAE
-from pyro_vae.runs import Run
 from pyro_vae.schedules import Constant, OneCycle, Plateau, Schedule
 from pyro_vae.training import TrainingError, batches, choose_device
+from pyro_vae.training.run_folder import Run
 
 
 def quick(vae, digits, **settings):
@@ -132,7 +132,7 @@ def test_stopped_between_any_two_files_a_run_goes_on_as_if_never_stopped(
         folder, written, stop_after = tmp_path / str(last), 0, last
         with pytest.raises(KeyboardInterrupt):
             run(folder)
-        finished = len(checkpoints.read(Run(folder).last)["history"])
+        finished = len(checkpoints.contents(Run(folder).last)["history"])
         assert len(json.loads(Run(folder).history.read_text())) in (finished, finished + 1)
         stop_after = math.inf
         assert torch.equal(run(folder, epochs=3, resume=True), whole)

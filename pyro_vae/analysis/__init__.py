@@ -1,10 +1,12 @@
-"""Pictures of what a model learned: functions of a `VAE` and images, returning figures.
+"""Pictures of what a model has learned: functions of a `VAE` and images that return figures.
 
-Nothing here is shown or saved by itself, and nothing in the library imports it.
+They show and save nothing by themselves; `draw` saves them all.
 """
 
 from pyro_vae.analysis.animation import save_gif
 from pyro_vae.analysis.embeddings import decode, embed
-from pyro_vae.analysis.gallery import PICTURES, Subject, draw
+from pyro_vae.analysis.pictures import PICTURES
+from pyro_vae.analysis.subject import Choices, Subject
+from pyro_vae.analysis.suite import draw
 
-__all__ = ["PICTURES", "Subject", "decode", "draw", "embed", "save_gif"]
+__all__ = ["PICTURES", "Choices", "Subject", "decode", "draw", "embed", "save_gif"]

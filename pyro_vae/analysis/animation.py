@@ -1,19 +1,21 @@
-"""GIFs: frames, and a file of them."""
+"""Animated GIFs: their frames and their files."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from pyro_vae.analysis.style import Figure, as_array
+from pyro_vae.analysis.style import as_array
+from pyro_vae.errors import ArgumentError
 
 Frame = Image.Image
 
 
 def image_frames(images: Tensor, size: int = 256) -> list[Frame]:
-    """Images (N, C, H, W) in [0, 1] as frames whose longer side has `size` pixels."""
+    """Return images (N, C, H, W) in [0, 1] as frames whose longer side has `size` pixels."""
     scale = size / max(images.shape[-2:])
     shape = round(images.shape[-1] * scale), round(images.shape[-2] * scale)
     levels = (as_array(images) * 255).round().astype("uint8")
@@ -21,14 +23,14 @@ def image_frames(images: Tensor, size: int = 256) -> list[Frame]:
 
 
 def figure_frame(fig: Figure, dpi: int = 100) -> Frame:
-    """A figure as a frame."""
+    """Return a figure as a frame, with `dpi` dots per inch."""
     file = io.BytesIO()
     fig.savefig(file, format="png", dpi=dpi)
     return Image.open(file).convert("RGB")
 
 
 def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:
-    """Frames of one height in a row, with a white gap."""
+    """Return frames side by side as one frame, with a white gap of `gap` pixels."""
     width = sum(frame.width for frame in frames) + gap * (len(frames) - 1)
     row = Image.new("RGB", (width, max(frame.height for frame in frames)), "white")
     left = 0
@@ -39,13 +41,18 @@ def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:
 
 
 def save_gif(frames: Sequence[Frame], path: str | Path, *, seconds: float = 0.05) -> None:
-    """Write frames as a GIF that runs for ever, `seconds` a frame.
+    """Write frames as a GIF that loops forever.
+
+    Args:
+        frames: one or more frames of the same size.
+        path: the file.
+        seconds: duration of each frame.
 
     Raises:
-        ValueError: there are no frames.
+        ArgumentError: there are no frames.
     """
     if not frames:
-        raise ValueError(f"no frames to write to {path}")
+        raise ArgumentError(f"frames: there are no frames to write to {path}.")
     first, *rest = frames
     duration = round(1000 * seconds)
     first.save(path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)

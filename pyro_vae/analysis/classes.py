@@ -1,27 +1,30 @@
-"""Classes and attributes of images, and how points of each are drawn."""
+"""Classes and attributes of images, and the colors and markers of their points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
 from pyro_vae.analysis.style import MODEL, MOST_CLASSES, SEQUENTIAL, across, class_look
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """What each image belongs to.
+    """A partition of N images into named groups.
 
     Attributes:
-        title: "class", or the attribute's name.
-        values: int, (N,): an index into `names`.
-        names: of the groups.
+        title: "class", or the name of an attribute.
+        values: the group of each image, an index into `names`, int, (N,).
+        names: names of the groups.
     """
 
     title: str
@@ -33,22 +36,35 @@ class Grouping:
 
 
 def grouping(images: ImageData, by: str | None = None) -> Grouping | None:
-    """How images are grouped: by class, or by the attribute called `by`; None without labels.
+    """Return how images are grouped; None if by class, but the images have no labels.
+
+    Args:
+        images: N images.
+        by: "class" (the default) or the name of an attribute.
 
     Raises:
-        ValueError: there is no attribute of that name.
+        ArgumentError: the images have no such attribute.
     """
     if by is None or by == "class":
-        unlabelled = images.labels is None
-        return None if unlabelled else _group("class", images.labels, images.class_names)
-    if by not in (images.attributes or {}):
-        known = ", ".join(images.attributes or {}) or "none"
-        raise ValueError(f"the images have no attribute {by!r}; known: {known}")
-    return _group(by, images.attributes[by], None)
+        return None if images.labels is None else _group("class", images.labels, images.class_names)
+    return attribute_grouping(images, by)
+
+
+def attribute_grouping(images: ImageData, name: str) -> Grouping:
+    """Return how images are grouped by an attribute.
+
+    Raises:
+        ArgumentError: the images have no such attribute.
+    """
+    attributes = images.attributes or {}
+    if name not in attributes:
+        known = ", ".join(attributes) or "none"
+        raise ArgumentError(f"by: the images have no attribute {name!r}; known: {known}.")
+    return _group(name, attributes[name], None)
 
 
 def class_names(images: ImageData) -> list[str] | None:
-    """The name of each image's class, or None without labels."""
+    """Return the name of each image's class; None if the images have no labels."""
     groups = grouping(images)
     return [groups.names[value] for value in groups.values] if groups else None
 
@@ -56,28 +72,39 @@ def class_names(images: ImageData) -> list[str] | None:
 def scatter_groups(
     ax: Axes, points: np.ndarray, groups: Grouping | None, scale: float = 1.0
 ) -> None:
-    """Draw points (N, 2), a colour (and beyond ten, a marker) for each group.
+    """Draw points (N, 2) with a color for each group, and other markers beyond ten groups.
 
-    Few points are drawn large and many small, `scale` times the usual area.
+    Args:
+        ax: where to draw.
+        points: coordinates, (N, 2); the more points, the smaller they are drawn.
+        groups: the groups of the points; None draws all in one color.
+        scale: factor of the points' area.
     """
     size = scale * np.clip(20_000 / len(points), 3, 20)
-    style = {"s": size, "linewidths": 0, "alpha": 0.7, "rasterized": True}
+    style: dict[str, Any] = {"s": size, "linewidths": 0, "alpha": 0.7, "rasterized": True}
+    x, y = points.T
     if not groups:
-        ax.scatter(*points.T, color=MODEL, **style)
+        ax.scatter(x, y, color=MODEL, **style)
     elif _many(groups):
         top = len(groups.names) - 1
-        ax.scatter(*points.T, c=groups.values, cmap=SEQUENTIAL, vmin=0, vmax=top, **style)
+        ax.scatter(x, y, c=groups.values, cmap=SEQUENTIAL, vmin=0, vmax=top, **style)
     else:
         looks = [class_look(value) for value in groups.values]
-        # All classes in the order of the images: none hides another by coming later.
+        # Points are drawn in the order of the images, so that no class hides another.
         for marker in sorted({marker for _, marker in looks}):
             here = [i for i, look in enumerate(looks) if look[1] == marker]
-            colours = [looks[i][0] for i in here]
-            ax.scatter(*points[here].T, c=colours, marker=marker, **style)
+            colors = [looks[i][0] for i in here]
+            ax.scatter(x[here], y[here], c=colors, marker=marker, **style)
 
 
 def add_legend(axes: Sequence[Axes], groups: Grouping | None, below: bool = False) -> None:
-    """Name the groups beside or below the axes: digits and very many by a colour bar."""
+    """Add a legend of the groups; digits and very many groups get a color bar.
+
+    Args:
+        axes: the axes that share the legend.
+        groups: the groups; None adds nothing.
+        below: put it below the axes, not beside them.
+    """
     if not groups:
         return
     if _digits(groups):
@@ -87,7 +114,7 @@ def add_legend(axes: Sequence[Axes], groups: Grouping | None, below: bool = Fals
         _add_bar(axes, groups, axes[-1].collections[0], ticks, below)
     else:
         present = np.unique(groups.values).tolist()
-        axes[-1].get_figure(root=True).legend(
+        _figure(axes).legend(
             handles=[_handle(k, groups.names[k]) for k in present],
             title=None if below else groups.title,
             loc="outside lower center" if below else "outside right center",
@@ -96,18 +123,24 @@ def add_legend(axes: Sequence[Axes], groups: Grouping | None, below: bool = Fals
 
 
 def _add_bar(
-    axes: Sequence[Axes], groups: Grouping, colours: ScalarMappable, ticks: np.ndarray, below: bool
+    axes: Sequence[Axes], groups: Grouping, colors: ScalarMappable, ticks: np.ndarray, below: bool
 ) -> None:
     place = "bottom" if below else "right"
-    bar = axes[-1].get_figure(root=True).colorbar(colours, ax=list(axes), location=place)
-    bar.set_ticks(ticks, labels=[groups.names[k] for k in ticks])
+    bar = _figure(axes).colorbar(colors, ax=list(axes), location=place)
+    bar.set_ticks(ticks.tolist(), labels=[groups.names[k] for k in ticks])
     bar.minorticks_off()
     bar.set_label(groups.title)
 
 
+def _figure(axes: Sequence[Axes]) -> Figure:
+    figure = axes[-1].get_figure(root=True)
+    assert figure is not None  # the axes were drawn on one
+    return figure
+
+
 def _handle(k: int, name: str) -> Line2D:
-    colour, marker = class_look(k)
-    return Line2D([], [], linestyle="", marker=marker, color=colour, label=name)
+    color, marker = class_look(k)
+    return Line2D([], [], linestyle="", marker=marker, color=color, label=name)
 
 
 def _digits(groups: Grouping) -> bool:
@@ -115,10 +148,10 @@ def _digits(groups: Grouping) -> bool:
 
 
 def _steps(groups: Grouping) -> ScalarMappable:
-    """A colour of its own for each group, on a scale."""
-    colours = [class_look(k)[0] for k in range(len(groups.names))]
+    """A color scale with a step for each group."""
+    colors = [class_look(k)[0] for k in range(len(groups.names))]
     edges = np.arange(len(groups.names) + 1) - 0.5
-    return ScalarMappable(BoundaryNorm(edges, len(colours)), ListedColormap(colours))
+    return ScalarMappable(BoundaryNorm(edges, len(colors)), ListedColormap(colors))
 
 
 def _many(groups: Grouping) -> bool:

@@ -1,22 +1,23 @@
-"""Several models beside each other: any picture of each, and the trade of distortion for rate."""
+"""Comparisons of models: any picture side by side, and the trade-off of rate and distortion."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import figure
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as AnyFigure
 
 from pyro_vae.analysis.animation import figure_frame
 from pyro_vae.analysis.style import MODEL, PALETTE, WIDTH, Figure, panels, styled
+from pyro_vae.errors import ArgumentError
 
 
 @styled
-def beside(figures: Mapping[str, AnyFigure], *, columns: int = 1, dpi: int = 150) -> Figure:
-    """The same picture of several models in one figure, each under its name, at its full size.
+def beside(figures: Mapping[str, figure.Figure], *, columns: int = 1, dpi: int = 150) -> Figure:
+    """Draw the same picture of several models in one figure, each at full size below its name.
 
     Args:
-        figures: by name.
-        columns: pictures in a row.
+        figures: the pictures, by name.
+        columns: number of pictures in a row.
         dpi: dots per inch of the pictures.
     """
     pictures = [np.asarray(figure_frame(fig, dpi)) for fig in figures.values()]
@@ -38,20 +39,22 @@ def beside(figures: Mapping[str, AnyFigure], *, columns: int = 1, dpi: int = 150
 
 @styled
 def rate_distortion(points: Sequence[tuple[str, float, float]]) -> Figure:
-    """Distortion against rate of several models, say a sweep of beta, with lines of equal ELBO.
+    """Plot distortion against rate of several models, such as a sweep of beta.
 
-    Fixing a Broken ELBO (Alemi et al., 2018), figure 1, with the axes exchanged.
+    Dotted lines connect points of equal ELBO. Fixing a Broken ELBO (Alemi et al., 2018), figure 1,
+    with the axes swapped.
 
     Args:
-        points: (label, distortion, rate) of each, in nats per image, in the order to join them.
+        points: (label, distortion, rate) of each model, in nats per image, in the order of the
+            line that joins them.
 
     Raises:
-        ValueError: there are no points.
+        ArgumentError: there are no points.
     """
     if not points:
-        raise ValueError("no models to compare")
+        raise ArgumentError("points: there are no models to compare.")
     _, distortion, rate = zip(*points, strict=True)
-    title = "Distortion against rate: fidelity costs nats of the code"
+    title = "Distortion against rate: closer reconstructions cost more nats"
     fig, axes = panels(height=4.2, title=title)
     ax = axes[0, 0]
     ax.plot(rate, distortion, "o-", color=MODEL)
@@ -64,7 +67,7 @@ def rate_distortion(points: Sequence[tuple[str, float, float]]) -> Figure:
 
 
 def _together(points: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
-    """(labels, rate, distortion): those of models that lie on top of each other, in one line."""
+    """(label, rate, distortion) of each model; models that coincide share one label."""
     _, distortion, rate = zip(*points, strict=True)
     near = 0.02 * np.ptp(rate), 0.02 * np.ptp(distortion)
     found: list[tuple[str, float, float]] = []
@@ -82,7 +85,7 @@ def _lines_of_equal_elbo(ax: Axes, rate: np.ndarray, distortion: np.ndarray) -> 
     spread = max(np.ptp(rate + distortion), 1.0)
     for k in range(5):
         total = best + k * spread / 2
-        name = "equal ELBO, the best model's lowest" if k == 0 else None
+        name = "equal ELBO (the lowest line is the best)" if k == 0 else None
         x = np.array(limits[0])
         ax.plot(x, total - x, color=PALETTE[3], linewidth=0.8, linestyle=":", label=name, zorder=0)
     ax.set(xlim=limits[0], ylim=limits[1])

@@ -1,6 +1,8 @@
-"""Images to codes, codes to images, draws from the prior: in batches, in evaluation mode, seeded.
+"""Encoding and decoding in batches, draws from the prior, terms of the ELBO.
 
-A code is the posterior's mean, or one draw where it has none. Everything comes back on the CPU.
+All functions run the model in evaluation mode, with the given seed, and return tensors on the CPU.
+The code of an image is the latent vector that represents it: the mean of its posterior, or one draw
+where the posterior has no mean.
 """
 
 import math
@@ -12,39 +14,55 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from pyro_vae import objectives
-from pyro_vae.batching import images_at_once, numbers_per_code
+from pyro_vae._batching import images_at_once, numbers_per_code
+from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
-from pyro_vae.modes import evaluating, seeded
-from pyro_vae.vae import VAE, centre
+from pyro_vae.vae import VAE, center
 
 BATCH_SIZE = 500
-#: Numbers that scoring codes under a prior may hold at once.
+#: The most numbers held at once while the prior's density is computed.
 PRIOR_NUMBERS = 2**24
 
 
 @torch.no_grad()
 def embed(vae: VAE, images: ImageData, *, draw: bool = False, seed: int = 0) -> Tensor:
-    """The codes of N images, (N, D).
+    """Return the codes of N images, (N, D).
 
     Args:
         vae: the model.
         images: N images.
-        draw: a draw from each posterior in place of its mean; such draws together follow the
+        draw: return a draw from each posterior instead of its mean; together the draws follow the
             aggregate posterior.
-        seed: of the draws.
+        seed: seed of the draws.
+
+    Example:
+        >>> from pyro_vae import VAE, data, likelihoods, networks, posteriors, priors
+        >>> vae = VAE(
+        ...     priors.StandardNormal(2),
+        ...     likelihoods.Normal(networks.MLPDecoder(2, (1, 8, 8))),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> embed(vae, data.load("digits").test).shape
+        torch.Size([180, 2])
     """
     with evaluating(vae), seeded(seed, vae.device):
         posteriors = (vae.encode(x) for x in _batches(vae, images))
-        return torch.cat([(q.sample() if draw else centre(q)).cpu() for q in posteriors])
+        return torch.cat([(q.sample() if draw else center(q)).cpu() for q in posteriors])
 
 
 @torch.no_grad()
 def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
-    """The images in [0, 1], (N, C, H, W), of latent vectors (N, D).
+    """Return the images in [0, 1], (N, C, H, W), that latent vectors (N, D) decode to.
 
-    Where the prior lives on a sphere, of the vectors' directions: a grid or a straight way leaves
-    the sphere, and what lies inside it means nothing.
+    If the support of the prior is a sphere, the vectors are normalized first: points of a grid or
+    a straight line leave the sphere, where the decoder was never trained.
+
+    Args:
+        vae: the model.
+        z: latent vectors, (N, D).
+        seed: seed of the draws from a likelihood that has no mean.
     """
     with evaluating(vae), seeded(seed, vae.device):
         z = z.to(vae.device, torch.float32)
@@ -56,31 +74,31 @@ def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def reconstruct(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
-    """N images coded and decoded again, (N, C, H, W) in [0, 1]."""
+    """Return the reconstructions of N images, (N, C, H, W) in [0, 1]."""
     with evaluating(vae), seeded(seed, vae.device):
         return torch.cat([vae.reconstruct(x).cpu() for x in _batches(vae, images)])
 
 
 @torch.no_grad()
 def draw_prior(vae: VAE, n: int, *, seed: int = 0) -> Tensor:
-    """n draws from the prior, (n, D).
+    """Return n draws from the prior, (n, D).
 
     Raises:
-        ValueError: the prior cannot be sampled (the flat prior of an autoencoder).
+        ArgumentError: the prior cannot be sampled, as the flat prior of an autoencoder.
     """
     try:
         with evaluating(vae), seeded(seed, vae.device):
             return vae.prior().sample((n,)).cpu()
     except NotImplementedError as error:
-        raise ValueError(f"no samples from this model's prior: {error}") from error
+        raise ArgumentError(f"The prior of this model cannot be sampled: {error}") from error
 
 
 @torch.no_grad()
 def prior_log_density(vae: VAE, z: Tensor) -> Tensor:
-    """log p(z) of latent vectors (N, D), (N,) in nats, some at a time.
+    """Return log p(z) of latent vectors (N, D), (N,) in nats.
 
     Raises:
-        ValueError: they lie outside the prior's support.
+        ValueError: a latent vector is outside the support of the prior.
     """
     at_once = max(1, PRIOR_NUMBERS // numbers_per_code(vae))
     with evaluating(vae):
@@ -93,7 +111,7 @@ def prior_log_density(vae: VAE, z: Tensor) -> Tensor:
 def terms_of(
     vae: VAE, images: ImageData, *, draws: int = 1, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Distortion and rate of each image at draws from its posterior, (draws, N) each, in nats."""
+    """Return distortion and rate of N images at draws from their posteriors, (draws, N) in nats."""
     found = []
     with evaluating(vae), seeded(seed, vae.device):
         for x in _batches(vae, images):
@@ -106,11 +124,17 @@ def terms_of(
 def elbo_and_log_likelihood(
     vae: VAE, images: ImageData, *, draws: int = 1, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The ELBO and an estimate of log p(x) of each image, (N,) each, in nats.
+    """Return the ELBO and an estimate of log p(x) of each image, (N,) each, in nats.
 
-    The mean, over draws from the posterior, of log p(x, z) - log q(z|x), and the logarithm of the
-    mean of p(x, z)/q(z|x): Importance Weighted Autoencoders (Burda et al., 2016), equation 8. A
-    plain autoencoder has neither: both are then log p(x|z).
+    They are the mean of log p(x, z) - log q(z|x) over draws from the posterior, and the logarithm
+    of the mean of p(x, z) / q(z|x): Importance Weighted Autoencoders (Burda et al., 2016), equation
+    8. A plain autoencoder has neither: both are then log p(x|z).
+
+    Args:
+        vae: the model.
+        images: N images.
+        draws: number of draws from each posterior.
+        seed: seed of the draws.
     """
     distortion, rate = terms_of(vae, images, draws=draws, seed=seed)
     bounds = -distortion - rate if has_elbo(vae) else -distortion
@@ -118,12 +142,12 @@ def elbo_and_log_likelihood(
 
 
 @torch.no_grad()
-def rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor | None:
-    """The rate of each latent dimension, (D,) in nats per image; they add up to the rate.
+def mean_rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor | None:
+    """Return the rate of each latent dimension, (D,) in nats per image; they sum to the rate.
 
-    None where the posterior or the prior is no product over dimensions: a rate has no parts then.
+    The result is None unless both the prior and the posterior factorize over dimensions.
     """
-    total = 0.0
+    total: Tensor | float = 0.0
     with evaluating(vae), seeded(seed, vae.device):
         for x in _batches(vae, images):
             posterior = vae.encode(x)
@@ -134,23 +158,27 @@ def rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor 
             except objectives.ObjectiveError:
                 return None
             total = total + rates.sum(0).cpu()
-    return total / len(images)
+    return torch.as_tensor(total / len(images))
 
 
 def leading(codes: Tensor, rate: Tensor | None = None, count: int = 2) -> list[int]:
-    """The `count` dimensions that say most, or all if there are fewer, in their own order.
+    """Return the most informative latent dimensions, in ascending order.
 
     Args:
-        codes: (N, D); by their variance, where there is no rate.
-        rate: (D,) in nats per image, `rate_per_dimension`.
-        count: how many.
+        codes: codes of N images, (N, D); ranked by their variance if there is no rate.
+        rate: the rate of each dimension, (D,) in nats per image, see `mean_rate_per_dimension`.
+        count: number of dimensions; all are returned if there are fewer.
+
+    Example:
+        >>> leading(torch.zeros(5, 4), rate=torch.tensor([0.1, 2.0, 0.0, 3.0]))
+        [1, 3]
     """
     values = codes.var(0, correction=0) if rate is None else rate
     return sorted(values.argsort(descending=True, stable=True)[:count].tolist())
 
 
-def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
-    """The D independent parts of a distribution over (D,), or None where it has none."""
+def factors_of(distribution: dist.TorchDistribution) -> dist.TorchDistribution | None:
+    """Return the D independent factors of a distribution over (D,); None if it has none."""
     try:
         return objectives.factors(distribution)
     except objectives.ObjectiveError:
@@ -160,7 +188,7 @@ def factors_of(distribution: dist.Distribution) -> dist.Distribution | None:
 def _on_sphere(vae: VAE) -> bool:
     try:
         return vae.prior().support is constraints.sphere
-    except NotImplementedError:  # The user's own need not know its support.
+    except NotImplementedError:  # A distribution need not declare its support.
         return False
 
 

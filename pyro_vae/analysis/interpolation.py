@@ -1,4 +1,4 @@
-"""From one image to another, through the latent space."""
+"""Interpolation between two images through the latent space."""
 
 from typing import Literal
 
@@ -10,26 +10,40 @@ from pyro_vae.analysis.classes import class_names
 from pyro_vae.analysis.embeddings import decode, embed
 from pyro_vae.analysis.style import Figure, image_panels
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 from pyro_vae.vae import VAE
 
 Way = Literal["straight", "spherical"]
 
 
 def path(start: Tensor, end: Tensor, steps: int, way: Way = "straight") -> Tensor:
-    r"""`steps` points from `start` (D,) to `end` (D,), both included: (steps, D).
+    r"""Return points on a path between two latent vectors, both ends included: (steps, D).
 
-    "spherical" goes along the arc that joins the two directions from the origin, and keeps the
-    length of the way where they are equally long,
-    :math:`(\sin((1-t)\omega)\,a + \sin(t\omega)\,b) / \sin\omega`: Animating Rotation with
-    Quaternion Curves (Shoemake, 1985). Parallel vectors have no such arc: straight then.
+    The spherical path with the angle :math:`\omega` between the ends :math:`a` and :math:`b`,
+    :math:`(\sin((1-t)\omega)\,a + \sin(t\omega)\,b) / \sin\omega`, follows the arc between their
+    directions and keeps their distance from the origin if both have the same: Animating Rotation
+    with Quaternion Curves (Shoemake, 1985). Parallel vectors have no such arc: their path is
+    straight.
+
+    Args:
+        start: the first point, (D,).
+        end: the last point, (D,).
+        steps: number of points.
+        way: "straight" or "spherical".
 
     Raises:
-        ValueError: another way, or fewer than 2 steps.
+        ArgumentError: `way` is not one of these, or there are fewer than 2 steps.
+
+    Example:
+        >>> path(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)
+        tensor([[1.0000, 0.0000],
+                [0.5000, 0.5000],
+                [0.0000, 1.0000]])
     """
     if way not in ("straight", "spherical"):
-        raise ValueError(f"way must be 'straight' or 'spherical', not {way!r}")
+        raise ArgumentError(f"way must be 'straight' or 'spherical', got {way!r}.")
     if steps < 2:
-        raise ValueError(f"a path needs 2 steps or more, not {steps}")
+        raise ArgumentError(f"steps: a path needs 2 steps or more, got {steps}.")
     t = torch.linspace(0, 1, steps)[:, None]
     cosine = torch.cosine_similarity(start, end, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
@@ -41,27 +55,27 @@ def path(start: Tensor, end: Tensor, steps: int, way: Way = "straight") -> Tenso
 def row(
     vae: VAE, pair: ImageData, *, steps: int = 20, way: Way = "straight", seed: int = 0
 ) -> Figure:
-    """The images decoded on the way from the first image of a pair to the second.
+    """Draw the images decoded along a path from the first image of a pair to the second.
 
     Args:
         vae: the model.
         pair: two images.
-        steps: images, the two ends included.
-        way: "straight", or "spherical", see `path`.
-        seed: for a model without means.
+        steps: number of images, both ends included.
+        way: "straight" or "spherical", see `path`.
+        seed: seed of the draws from distributions that have no mean.
     """
     images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
     names = class_names(pair) or ["the first image", "the second"]
-    title = f"From {names[0]} to {names[1]}: {steps} steps, {way}, through the latent space"
+    title = f"From {names[0]} to {names[1]}: {steps} steps along a {way} path in latent space"
     return image_panels(images, columns=min(steps, 10), title=title)
 
 
 def both_ways(vae: VAE, pair: ImageData, *, steps: int = 10, seed: int = 0) -> Figure:
-    """The straight way between two images over the way along the sphere."""
+    """Draw the straight path between two images above the spherical one, see `row`."""
     ways: tuple[Way, ...] = ("straight", "spherical")
     z = torch.cat([_path_between(vae, pair, steps, way, seed) for way in ways])
     names = class_names(pair) or ["the first image", "the second"]
-    title = f"From {names[0]} to {names[1]}, straight and along the sphere"
+    title = f"From {names[0]} to {names[1]}: the straight and the spherical path"
     return image_panels(decode(vae, z, seed=seed), columns=steps, title=title, row_names=list(ways))
 
 
@@ -74,7 +88,7 @@ def frames(
     size: int = 256,
     seed: int = 0,
 ) -> list[Frame]:
-    """`steps` frames from the first image of a pair to the second, and back: 2·steps − 2 frames."""
+    """Return frames along the path of `row` and back, 2·steps − 2 frames of `size` pixels."""
     images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
     there = image_frames(images, size)
     return there + there[-2:0:-1]
@@ -83,18 +97,25 @@ def frames(
 def choose_pair(
     images: ImageData, first: int | None = None, second: int | None = None
 ) -> ImageData:
-    """Two images to go between, by index; by default of two classes, 1 and 0 if there are such.
+    """Return two images to interpolate between.
+
+    Args:
+        images: N images.
+        first: index of the first; by default the first image of class 1.
+        second: index of the second; by default the first image of class 0.
 
     Raises:
-        ValueError: there are fewer than two images.
+        ArgumentError: there are fewer than two images.
     """
     if len(images) < 2:
-        raise ValueError("an interpolation needs two images")
+        raise ArgumentError(
+            f"images: an interpolation needs at least two images, got {len(images)}."
+        )
     if first is None:
         first = _first_of_class(images, 1, 0)
     if second is None:
         second = _first_of_class(images, 0, 0)
-        if second == first:  # No class 1, say.
+        if second == first:  # Such as when there is no class 1.
             second = 1 if first == 0 else 0
     return images.select(torch.tensor([first, second]))
 

@@ -1,14 +1,22 @@
-"""The latent space: where images lie, how they fill the prior, which dimensions say something."""
+"""The latent space: where the codes lie, how they fill the prior, which dimensions are active."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
+from pyro_vae.analysis.classes import (
+    Grouping,
+    add_legend,
+    attribute_grouping,
+    grouping,
+    scatter_groups,
+)
 from pyro_vae.analysis.embeddings import draw_prior, factors_of, leading, prior_log_density
 from pyro_vae.analysis.projections import Method, project
 from pyro_vae.analysis.style import (
@@ -25,9 +33,11 @@ from pyro_vae.analysis.style import (
     styled,
 )
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import ACTIVE_VARIANCE, active_units, has_prior
 from pyro_vae.vae import VAE
 
+#: Draws that estimate the density and the quantiles of a prior.
 DRAWS = 20_000
 
 
@@ -43,20 +53,20 @@ def scatter(
     seed: int = 0,
     progress: bool = True,
 ) -> Figure:
-    """Codes (N, D) in a plane, coloured by class or by an attribute.
+    """Draw codes (N, D) in a plane, colored by class or by an attribute.
 
     Args:
-        codes: of the images, see `embed`.
-        images: N images; what they show is the colour.
-        by: "class", or an attribute's name; by default the class, where there is one.
-        vae: for D = 2, outlines where its prior has 50% and 95% of its mass.
-        method: "pca" or "tsne" where D > 2, see `project`.
-        points: at most this many, chosen by `seed`.
-        seed: of all randomness.
-        progress: show a bar while t-SNE runs.
+        codes: the codes of the images, (N, D), see `embed`.
+        images: N images.
+        by: "class" or the name of an attribute; by default the class, if there is one.
+        vae: if given and D = 2, the regions that hold 50% and 95% of its prior's mass are outlined.
+        method: the projection if D > 2, see `project`.
+        points: the most points to draw; which ones follows from `seed`.
+        seed: seed of all randomness.
+        progress: show a progress bar while t-SNE runs.
 
     Raises:
-        ValueError: there is no attribute of that name.
+        ArgumentError: the images have no such attribute.
     """
     groups = grouping(images, by)
     plane = project(codes, method, points=points, seed=seed, progress=progress)
@@ -71,13 +81,13 @@ def scatter(
     return fig
 
 
-def _scatter_title(count: str, groups, size: int) -> str:
-    colour = f", coloured by {groups.title}" if groups else ""
-    return f"{count} in a latent space of {size} dimension{'s' * (size > 1)}{colour}"
+def _scatter_title(count: str, groups: Grouping | None, size: int) -> str:
+    color = f", colored by {groups.title}" if groups else ""
+    return f"{count} in a latent space with {size} dimension{'s' * (size > 1)}{color}"
 
 
 def label_axes(ax: Axes, names: tuple[str, str]) -> None:
-    """Name the axes of a projection; the random height of one dimension has no scale."""
+    """Label the axes of a projection; the random height of one dimension gets no ticks."""
     ax.set(xlabel=names[0], ylabel=names[1])
     if names[1] == "random height":
         ax.set_yticks([])
@@ -87,22 +97,27 @@ def label_axes(ax: Axes, names: tuple[str, str]) -> None:
 
 @torch.no_grad()
 def outline_prior(ax: Axes, vae: VAE, *, seed: int = 0) -> None:
-    """Outline the smallest regions that hold 50% and 95% of a prior's mass, D = 2.
+    """Outline the smallest regions that hold 50% and 95% of a prior's mass, for D = 2.
 
-    A prior that cannot be sampled, or has no density in the plane, has none: nothing is drawn.
+    Nothing is drawn if the prior cannot be sampled or has no density in the plane.
+
+    Args:
+        ax: axes with a scatter plot of codes.
+        vae: the model.
+        seed: seed of the draws from the prior.
     """
     codes = ax.dataLim.frozen()
-    # Wider than the codes, as equal scales may widen the axes.
+    # The grid is wider than the codes because equal scales may widen the axes.
     x, y = (torch.linspace(2 * a - b, 2 * b - a, 300) for a, b in (ax.get_xlim(), ax.get_ylim()))
     try:
         log_density = prior_log_density(vae, draw_prior(vae, DRAWS, seed=seed))
         height = prior_log_density(vae, torch.cartesian_prod(x, y)).reshape(300, 300).T
-    except ValueError:  # Binary codes and a sphere's are no plane's, either.
+    except ValueError:  # Binary codes and points on a sphere do not fill the plane.
         return
     levels = torch.quantile(log_density, torch.tensor([0.05, 0.5])).tolist()
     if levels[0] < levels[1]:
         lines = ax.contour(x, y, height, levels, colors=PRIOR, linewidths=1, linestyles="--")
-        ax.dataLim.set(codes)  # the codes alone decide what is shown
+        ax.dataLim.set(codes)  # the limits follow the codes alone
         ax.autoscale_view()
         ax.clabel(lines, fmt=dict(zip(levels, ("95% of prior", "50%"), strict=True)), fontsize=8)
 
@@ -117,21 +132,29 @@ def attribute_scatters(
     seed: int = 0,
     progress: bool = True,
 ) -> Figure:
-    """The same codes (N, D) once for each attribute of their images, coloured by its values.
+    """Draw the same codes (N, D) once per attribute of their images, colored by its values.
+
+    Args:
+        codes: the codes of the images, (N, D).
+        images: N images with attributes.
+        method: the projection, see `project`.
+        points: the most points to draw; which ones follows from `seed`.
+        seed: seed of all randomness.
+        progress: show a progress bar while t-SNE runs.
 
     Raises:
-        ValueError: the images have no attributes.
+        ArgumentError: the images have no attributes.
     """
     names = list(images.attributes or {})
     if not names:
-        raise ValueError("the images have no attributes to colour codes by")
+        raise ArgumentError("images: they have no attributes to color the codes by.")
     plane = project(codes, method, points=points, seed=seed, progress=progress)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    title = "The same codes, coloured by each attribute"
+    title = "The same codes, colored by each attribute"
     fig, axes = panels(rows, columns, 0.5 + 2.1 * rows, title, sharex=True, sharey=True)
     for ax, name in zip(axes.flat, names, strict=False):
-        groups = grouping(images, name)
+        groups = attribute_grouping(images, name)
         scatter_groups(ax, plane.points, groups[plane.indices], scale=0.4)
         ax.set_title(f"{name} ({len(groups.names)} values)")
     for ax, above in zip(axes.flat[len(names) :], axes.flat[len(names) - columns :], strict=False):
@@ -151,15 +174,15 @@ def marginals(
     dimensions: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Histogram of latent values, per dimension, beside the prior's density.
+    """Draw a histogram of each latent dimension with the density of the prior.
 
     Args:
-        codes: (N, D); draws from the posteriors (`embed(..., draw=True)`) follow the prior where
-            the model fits, their means spread less.
-        vae: whose prior is drawn, if it has a density.
-        autoencoder_codes: (N, D) of a plain autoencoder, in a second row.
-        dimensions: which; by default the first 4 by variance of the codes.
-        seed: of the draws that estimate a prior's marginals where they are not known.
+        codes: the codes of N images, (N, D). Draws from the posteriors (`embed(..., draw=True)`)
+            follow the prior if the model fits well; posterior means spread less.
+        vae: the model; the density of its prior is drawn if there is one.
+        autoencoder_codes: codes of a plain autoencoder, (N, D), for a second row.
+        dimensions: latent dimensions, from 0; by default the 4 with the largest variance.
+        seed: seed of the draws that estimate marginals of the prior that are unknown.
     """
     dimensions = list(dimensions or leading(codes, count=4))
     proper = has_prior(vae)
@@ -170,45 +193,47 @@ def marginals(
     fig, axes = panels(
         len(rows), len(dimensions), height, _marginal_title(codes, dimensions, proper)
     )
-    for (name, values, colour), line in zip(rows, axes, strict=True):
+    for (name, values, color), line in zip(rows, axes, strict=True):
         for ax, dimension in zip(line, dimensions, strict=True):
-            _histogram(ax, values[:, dimension], colour, name)
+            _histogram(ax, values[:, dimension], color, name)
             _prior_marginal(ax, vae, dimension, seed)
             ax.set_xlabel(latent_name(dimension))
         line[0].set_ylabel(f"density, {name}")
-    handles = {}
+    handles: dict[str, Artist] = {}
     for ax in axes[:, 0]:
         handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    fig.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     return fig
 
 
 def _marginal_title(codes: Tensor, dimensions: list[int], proper: bool) -> str:
-    beside = " beside the prior" if proper else ""
+    beside = " and the prior" if proper else ""
     shown, size = len(dimensions), codes.shape[1]
     which = f" ({shown} of {size} dimensions)" if shown < size else ""
     return f"Latent values of {number(len(codes))} images{beside}{which}"
 
 
-def _histogram(ax: Axes, values: Tensor, colour: str, name: str) -> None:
+def _histogram(ax: Axes, values: Tensor, color: str, name: str) -> None:
     bins, label = int(np.clip(3 * len(values) ** (1 / 3), 12, 60)), f"codes, {name}"
-    ax.hist(values.numpy(), bins=bins, density=True, color=colour, alpha=0.7, label=label)
+    ax.hist(values.numpy(), bins=bins, density=True, color=color, alpha=0.7, label=label)
     inside = (values.abs() <= 3).float().mean()
     ax.set_title(
-        f"mean {number(values.mean(), 2)}\ndeviation {number(values.std(correction=0), 2)}\n"
+        f"mean {number(values.mean().item(), 2)}\n"
+        f"std. dev. {number(values.std(correction=0).item(), 2)}\n"
         f"{inside:.1%} within ±3"
     )
 
 
 @torch.no_grad()
 def _prior_marginal(ax: Axes, vae: VAE, dimension: int, seed: int) -> None:
-    """The prior's density along a dimension: exact for Normal factors, else from its draws."""
-    style = {"color": PRIOR, "label": "prior p(z)"}
+    """Draw the prior's marginal density: exact for normal factors, else from draws."""
+    style: dict[str, Any] = {"color": PRIOR, "label": "prior p(z)"}
     base = factors_of(vae.prior())
     if isinstance(base, dist.Normal):
         loc, scale = (value[dimension].cpu() for value in (base.loc, base.scale))
         low, high = ax.get_xlim()
-        x = torch.linspace(min(low, (loc - 3.5 * scale).item()), max(high, loc + 3.5 * scale), 400)
+        low, high = min(low, (loc - 3.5 * scale).item()), max(high, (loc + 3.5 * scale).item())
+        x = torch.linspace(low, high, 400)
         ax.plot(x, dist.Normal(loc, scale).log_prob(x).exp(), **style)
         return
     try:
@@ -222,25 +247,25 @@ def _prior_marginal(ax: Axes, vae: VAE, dimension: int, seed: int) -> None:
 @styled
 @torch.no_grad()
 def aggregate_posterior(draws: Tensor, vae: VAE, *, seed: int = 0) -> Figure:
-    """The aggregate posterior beside the prior: do the codes fill it, and nothing else?
+    """Compare the aggregate posterior with the prior.
 
-    Two densities in the plane of the latent space (its principal components where D > 2), and the
-    prior's log-density at draws of each, which tells them apart in any dimension. ELBO surgery
-    (Hoffman and Johnson, 2016) names the gap between the two.
+    The figure shows both densities in a plane (of principal components if D > 2), and the log
+    density of the prior at draws from each, which tells the two apart in any dimension. ELBO
+    surgery (Hoffman and Johnson, 2016) describes the gap between them.
 
     Args:
-        draws: a draw from the posterior of each image, (N, D): `embed(..., draw=True)`.
-        vae: whose prior is compared.
-        seed: of the prior's draws.
+        draws: a draw from the posterior of each image, (N, D), see `embed`.
+        vae: the model.
+        seed: seed of the draws from the prior.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     prior = draw_prior(vae, max(len(draws), 2000), seed=seed)
     both = torch.cat([draws, prior])
     plane = project(both, points=len(both), seed=seed)
     shown = plane.points[: len(draws)], plane.points[len(draws) :]
-    title = "Do the codes of the images fill the prior?"
+    title = "Does the aggregate posterior match the prior?"
     if draws.shape[1] == 1:
         fig, axes = panels(1, 2, 2.9, title)
         _compare(axes[0, 0], draws[:, 0], prior[:, 0])
@@ -252,15 +277,18 @@ def aggregate_posterior(draws: Tensor, vae: VAE, *, seed: int = 0) -> Figure:
     return fig
 
 
-def _densities(axes: np.ndarray, samples: tuple[np.ndarray, np.ndarray], names) -> None:
+def _densities(
+    axes: np.ndarray, samples: tuple[np.ndarray, np.ndarray], names: tuple[str, str]
+) -> None:
     low, high = np.concatenate(samples).min(0), np.concatenate(samples).max(0)
     bins = int(np.clip(len(samples[0]) ** 0.5 / 2, 8, 40))
+    limits = np.stack([low, high], 1)
     histograms = [
-        np.histogram2d(*points.T, bins=bins, range=np.stack([low, high], 1), density=True)[0].T
+        np.histogram2d(points[:, 0], points[:, 1], bins=bins, range=limits, density=True)[0].T
         for points in samples
     ]
     top = max(histogram.max() for histogram in histograms)
-    titles = "aggregate posterior\n(a draw per image)", "prior\n(its draws)"
+    titles = "aggregate posterior\n(one draw per image)", "prior\n(draws)"
     for ax, histogram, title in zip(axes, histograms, titles, strict=True):
         extent = (low[0], high[0], low[1], high[1])
         shown = ax.imshow(
@@ -277,20 +305,20 @@ def _log_densities(ax: Axes, vae: VAE, draws: Tensor, prior: Tensor) -> None:
     if reference.max() - reference.min() < 1e-3:
         bare(ax)
         level = f"log p(z) = {reference[0]:.2f} nats"
-        ax.set_title(f"the prior's density is\nthe same everywhere:\n{level}")
+        ax.set_title(f"the density of the prior\nis constant:\n{level}")
         return
     inside = (codes >= torch.quantile(reference, 0.05)).float().mean()
     _compare(ax, codes, reference)
     ax.set(
-        title=f"{inside:.1%} of the codes in\nthe prior's 95% region",
+        title=f"{inside:.1%} of the codes in the\nprior's 95% region",
         xlabel="log p(z) (nats)",
     )
 
 
 def _compare(ax: Axes, codes: Tensor, prior: Tensor) -> None:
-    """Histograms of one quantity, of the codes and of draws from the prior."""
+    """Draw histograms of a quantity of the codes and of draws from the prior."""
     low, high = np.quantile(np.concatenate([codes, prior]), (0.001, 0.999))
-    bins = np.linspace(low, high, int(np.clip(3 * len(codes) ** (1 / 3), 12, 50)))
+    bins = np.linspace(low, high, int(np.clip(3 * len(codes) ** (1 / 3), 12, 50))).tolist()
     ax.hist(codes, bins, density=True, color=MODEL, alpha=0.7, label="codes")
     ax.hist(prior, bins, density=True, color=PRIOR, histtype="step", linewidth=1.5, label="prior")
     ax.set_ylabel("density")
@@ -299,37 +327,38 @@ def _compare(ax: Axes, codes: Tensor, prior: Tensor) -> None:
 
 @styled
 def rates(codes: Tensor, rate: Tensor | None, active: Tensor | None = None) -> Figure:
-    """What each latent dimension says of the image, largest first, with the active units marked.
+    """Draw the rate of each latent dimension, largest first, and mark the active ones.
 
     Args:
         codes: posterior means of N images, (N, D).
-        rate: (D,) in nats per image, `rate_per_dimension`; where it is None, the variance of the
-            codes is shown in its place.
-        active: (D,) booleans, `active_units_of`; judged from the codes unless given.
+        rate: the rate of each dimension, (D,) in nats per image, see `mean_rate_per_dimension`; if
+            it is None, the variance of the codes is drawn instead.
+        active: which dimensions are active, (D,) booleans, see `active_units_of`; by default
+            determined from the codes.
     """
     active = active_units(codes) if active is None else active
     values = codes.var(0) if rate is None else rate
     order = values.argsort(descending=True)
     what = "variance of the code" if rate is None else "rate (nats per image)"
-    total = "" if rate is None else f"; together {rate.sum():.2f} nats per image"
+    total = "" if rate is None else f"; total rate {rate.sum():.2f} nats per image"
     size = codes.shape[1]
     title = f"{int(active.sum())} of {size} latent dimensions are active{total}"
     fig, axes = panels(height=2.8, title=title)
     ax = axes[0, 0]
-    for on, colour, name in ((True, PALETTE[0], "active"), (False, PALETTE[3], "inactive")):
+    for on, color, name in ((True, PALETTE[0], "active"), (False, PALETTE[3], "inactive")):
         where = (active[order] == on).nonzero().flatten()
         if len(where):
             ax.bar(
                 where.numpy(),
                 values[order][where].numpy(),
-                color=colour,
+                color=color,
                 label=f"{name} ({len(where)})",
             )
     ax.set(ylabel=what, xlabel="latent dimension, largest first")
     if size <= 24:
         ax.set_xticks(range(size), [latent_name(d) for d in order.tolist()])
-    # Two bars shall not fill the figure.
+    # Few bars should not fill the figure.
     ax.set_xlim(min(-0.6, size / 2 - 6), max(size - 0.4, size / 2 + 5))
-    note = f"active: the variance of the posterior's mean exceeds {ACTIVE_VARIANCE}"
+    note = f"active: the posterior mean has a variance above {ACTIVE_VARIANCE}"
     fig.legend(title=note, loc="outside lower center", ncols=2)
     return fig

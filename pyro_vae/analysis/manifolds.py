@@ -1,8 +1,9 @@
-"""The decoder's manifold: the images that points spread over the latent space decode to."""
+"""The decoder's manifold: images decoded from points spread over the latent space."""
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
@@ -35,29 +36,36 @@ def linear_grid(
     at: Tensor | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Images decoded at evenly spaced points, placed at their coordinates.
+    """Draw images decoded at evenly spaced points, placed at their coordinates.
 
     Args:
         vae: the model.
-        size: the dimension D; D = 1 gives one row.
-        ranges: (low, high) of both coordinates, or of each.
-        steps: points along each coordinate.
-        dimensions: which two vary, where D > 2.
-        at: (D,), the values of all others; 0 unless given.
-        seed: for a likelihood that has no mean.
+        size: the dimension D; for D = 1 the images form one row.
+        ranges: (low, high) of both coordinates, or one such pair for each.
+        steps: number of points along each coordinate.
+        dimensions: the two latent dimensions that vary, from 0, if D > 2.
+        at: values of all other dimensions, (D,); 0 by default.
+        seed: seed of the draws from a likelihood that has no mean.
     """
-    ranges = (ranges, ranges) if np.isscalar(ranges[0]) else ranges
-    values = [torch.linspace(*limits, steps) for limits in ranges]
+    limits = _both(ranges)
+    values = [torch.linspace(low, high, steps) for low, high in limits]
     base = torch.zeros(size) if at is None else at
     z = grid_points(values, base, dimensions)
     fig, ax = _manifold_axes(f"Images decoded at {_extent(size, steps)} evenly spaced points", size)
-    steps_apart = [(high - low) / max(steps - 1, 1) for low, high in ranges]
-    _tile(ax, decode(vae, z, seed=seed), steps, [
-        (low - gap / 2, high + gap / 2)
-        for (low, high), gap in zip(ranges, steps_apart, strict=True)
-    ])  # fmt: skip
+    halves = [(high - low) / max(steps - 1, 1) / 2 for low, high in limits]
+    edges = [(low - half, high + half) for (low, high), half in zip(limits, halves, strict=True)]
+    _tile(ax, decode(vae, z, seed=seed), steps, edges)
     _name_axes(ax, size, dimensions, "")
     return fig
+
+
+def _both(ranges: Range | tuple[Range, Range]) -> tuple[Range, Range]:
+    """The range of each coordinate, where one range may stand for both."""
+    first, second = ranges
+    if isinstance(first, tuple | list) and isinstance(second, tuple | list):
+        return (first[0], first[1]), (second[0], second[1])
+    assert not isinstance(first, tuple) and not isinstance(second, tuple)
+    return (first, second), (first, second)
 
 
 @styled
@@ -69,36 +77,41 @@ def quantile_grid(
     dimensions: tuple[int, int] = (0, 1),
     seed: int = 0,
 ) -> Figure:
-    """Images decoded at the prior's quantiles: every tile stands for the same share of its mass.
+    """Draw images decoded at the prior's quantiles: all tiles stand for the same share of its mass.
 
-    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), appendix A. A prior that does not
-    give its quantiles is cut, by draws, into strips of equal mass along the first coordinate and
-    each strip along the second. Other dimensions stay at their median.
+    Auto-Encoding Variational Bayes (Kingma and Welling, 2014), appendix A. If the quantiles of the
+    prior are unknown, draws are divided into strips of equal mass along the first coordinate, and
+    each strip along the second. The other dimensions stay at their median.
 
     Args:
         vae: the model.
         size: the dimension D.
-        steps: tiles along each coordinate.
-        dimensions: which two vary, where D > 2.
-        seed: of the prior's draws.
+        steps: number of tiles along each coordinate.
+        dimensions: the two latent dimensions that vary, from 0, if D > 2.
+        seed: seed of the draws from the prior.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     z = quantile_points(vae, size, steps, dimensions, seed)
     fig, ax = _manifold_axes(
         f"Images decoded at {_extent(size, steps)} quantiles of the prior", size
     )
     _tile(ax, decode(vae, z, seed=seed), steps, [(0.0, 1.0), (0.0, 1.0)])
-    _name_axes(ax, size, dimensions, "share of the prior's mass below, in ")
+    _name_axes(ax, size, dimensions, "share of the prior's mass below, along ")
     return fig
 
 
 def grid_points(values: list[Tensor], at: Tensor, dimensions: tuple[int, int]) -> Tensor:
-    """Points of a grid as rows of tiles, from the top left: (rows·columns, D).
+    """Return the points of a grid, row by row from the top left: (rows·columns, D).
 
-    The first coordinate grows to the right and the second one upwards. A latent space of one
+    The first coordinate increases to the right and the second one upward. A latent space of one
     dimension has one row.
+
+    Args:
+        values: the values of each coordinate.
+        at: values of all other dimensions, (D,).
+        dimensions: the two latent dimensions that vary, from 0.
     """
     if len(at) == 1:
         return values[0][:, None]
@@ -112,14 +125,15 @@ def grid_points(values: list[Tensor], at: Tensor, dimensions: tuple[int, int]) -
 def quantile_points(
     vae: VAE, size: int, steps: int, dimensions: tuple[int, int] = (0, 1), seed: int = 0
 ) -> Tensor:
-    """The points of `quantile_grid`, in the order of `grid_points`.
+    """Return the points of `quantile_grid`, in the order of `grid_points`.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     levels = (torch.arange(steps) + 0.5) / steps
-    if (table := _icdf(vae, levels)) is not None:
-        middle = _icdf(vae, torch.tensor([0.5]))[0]
+    table, middles = _icdf(vae, levels), _icdf(vae, torch.tensor([0.5]))
+    if table is not None and middles is not None:
+        middle = middles[0]
         values = [table[:, d] for d in (dimensions[:1] if size == 1 else dimensions)]
         return grid_points(values, middle, dimensions)
     draws = draw_prior(vae, max(20_000, 100 * steps**2), seed=seed)
@@ -129,10 +143,10 @@ def quantile_points(
 
 
 def prior_range(vae: VAE, dimension: int, *, seed: int = 0) -> Range:
-    """The range that holds 99.73% of a prior's marginal: (-3, 3) of a standard Normal.
+    """Return the range that holds 99.73% of a prior's marginal: (-3, 3) for a standard normal.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     levels = torch.tensor([0.00135, 0.99865])
     draws = draw_prior(vae, 20_000, seed=seed)
@@ -144,7 +158,7 @@ def prior_range(vae: VAE, dimension: int, *, seed: int = 0) -> Range:
 
 @torch.no_grad()
 def _icdf(vae: VAE, levels: Tensor) -> Tensor | None:
-    """Quantiles (n, D) of each dimension of the prior, where it gives them."""
+    """Quantiles of each dimension of the prior, (n, D); None if they are unknown."""
     base = factors_of(vae.prior())
     try:
         return None if base is None else base.icdf(levels[:, None].to(vae.device)).cpu()
@@ -173,24 +187,24 @@ def at_embeddings(
     resolution: int = 1400,
     seed: int = 0,
 ) -> Figure:
-    """Images drawn at their embeddings, as many as fit side by side without overlap.
+    """Draw images at their codes, as many as fit without overlap.
 
     Args:
-        vae: decodes the codes.
-        codes: of the images, (N, D); their first two principal components where D > 2.
-        images: N images, for the colours of the frames, and to show where `decoded` is False.
-        decoded: show what the codes decode to, not the images themselves.
-        tiles: how many images fit side by side.
-        resolution: pixels across.
-        seed: of the choice of images.
+        vae: the model.
+        codes: codes of the images, (N, D); drawn by their first two principal components if D > 2.
+        images: N images; their classes give the colors of the frames.
+        decoded: draw the decoded codes, not the images themselves.
+        tiles: number of images that fit side by side.
+        resolution: width and height in pixels.
+        seed: seed of the choice of images.
     """
     groups, plane = grouping(images), project(codes, points=len(codes), seed=seed)
     chosen, corners, side = _thinned(plane.points, tiles, resolution, seed)
     places = plane.indices[chosen]
     indices = torch.from_numpy(places)
     shown = decode(vae, codes[indices], seed=seed) if decoded else images.as_float(indices)
-    what = f"What {len(indices)} codes decode to" if decoded else f"{len(indices)} images"
-    title = f"{what}, drawn where the codes lie"
+    what = f"{len(indices)} decoded codes" if decoded else f"{len(indices)} images"
+    title = f"{what}, drawn at the positions of the codes"
     fig, axes = panels(height=5.6, title=title)
     ax = axes[0, 0]
     scatter_groups(ax, plane.points, groups and groups[plane.indices], scale=0.3)
@@ -211,7 +225,7 @@ def at_embeddings(
 def _thinned(
     points: np.ndarray, tiles: int, resolution: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Points whose tiles do not overlap, the tiles' top left corners, and their side, in pixels."""
+    """Points whose tiles do not overlap, the tiles' top left corners, and their side in pixels."""
     side = resolution // tiles
     unit = (points - points.min(0)) / _span(points)
     corners = np.rint(np.stack([unit[:, 0], 1 - unit[:, 1]], 1) * (resolution - side)).astype(int)
@@ -231,17 +245,15 @@ def _span(points: np.ndarray) -> np.ndarray:
 def _canvas(
     images: Tensor, corners: np.ndarray, side: int, resolution: int, classes: np.ndarray | None
 ) -> np.ndarray:
-    """Images (n, C, H, W) at their top left corners (x, y), transparent between: RGBA."""
-    from matplotlib.colors import to_rgb
-
+    """An RGBA picture with images (n, C, H, W) at their top left corners, transparent elsewhere."""
     canvas = np.zeros((resolution, resolution, 4), np.float32)
-    # A frame of two pixels in the class's colour.
+    # A frame of two pixels in the class's color.
     scale = (side - 4) / max(images.shape[-2:])
     height, width = (max(1, int(length * scale)) for length in images.shape[-2:])
     small = torch.nn.functional.interpolate(images, (height, width), mode="nearest")
     for i, (tile, (x, y)) in enumerate(zip(as_array(small), corners, strict=True)):
-        colour = "0.6" if classes is None else class_look(classes[i])[0]
-        canvas[y : y + height + 4, x : x + width + 4] = (*to_rgb(colour), 1)
+        color = "0.6" if classes is None else class_look(classes[i])[0]
+        canvas[y : y + height + 4, x : x + width + 4] = (*to_rgb(color), 1)
         canvas[y + 2 : y + 2 + height, x + 2 : x + 2 + width, :3] = tile
     return canvas
 

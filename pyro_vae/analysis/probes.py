@@ -1,6 +1,7 @@
-"""What can be read off the codes: classes and attributes, by neighbours and by a linear classifier.
+"""Probes: how well simple classifiers predict classes and attributes from the codes.
 
-A high accuracy says that the codes keep what the images show, though no label was ever trained on.
+A high accuracy means that the codes represent what the images show, although the model was trained
+without labels.
 """
 
 import warnings
@@ -12,19 +13,20 @@ from torch import Tensor
 from pyro_vae.analysis.classes import grouping
 from pyro_vae.analysis.style import MODEL, OTHER, PALETTE, Figure, number, panels, styled
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Accuracies on codes that were not learned from, each in [0, 1].
+    """Accuracies on test codes, each in [0, 1].
 
     Attributes:
-        neighbours: the most frequent value among the k nearest codes.
-        linear: logistic regression on standardised codes.
-        majority: always the most frequent value: what costs nothing.
+        neighbors: accuracy of the most frequent value among the k nearest training codes.
+        linear: accuracy of logistic regression on standardized codes.
+        majority: accuracy of always predicting the most frequent value, as a baseline.
     """
 
-    neighbours: float
+    neighbors: float
     linear: float
     majority: float
 
@@ -37,7 +39,15 @@ def probe(
     *,
     k: int = 10,
 ) -> Probe:
-    """How well values (N,) are predicted from codes (N, D)."""
+    """Return how well classifiers predict values from codes.
+
+    Args:
+        train_codes: codes to train on, (N, D).
+        train_values: their values, int, (N,).
+        test_codes: codes to test on, (M, D).
+        test_values: their values, int, (M,).
+        k: number of nearest neighbors.
+    """
     from sklearn.linear_model import LogisticRegression  # slow to import
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
@@ -48,13 +58,13 @@ def probe(
     if len(np.unique(train_values)) == 1:
         share = float((test_values == majority).mean())
         return Probe(share, share, share)
-    neighbours = KNeighborsClassifier(min(k, len(train))).fit(train, train_values)
+    neighbors = KNeighborsClassifier(min(k, len(train))).fit(train, train_values)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not quite converged is near enough for a picture
+        warnings.simplefilter("ignore")  # a fit that has nearly converged is good enough here
         linear.fit(train, train_values)
     return Probe(
-        neighbours.score(test, test_values),
+        neighbors.score(test, test_values),
         linear.score(test, test_values),
         float((test_values == majority).mean()),
     )
@@ -63,7 +73,7 @@ def probe(
 def probes(
     train_codes: Tensor, train: ImageData, test_codes: Tensor, test: ImageData, *, k: int = 10
 ) -> dict[str, Probe]:
-    """A `Probe` of the class, where there is one, and of each attribute, by name."""
+    """Return the `Probe` of the class, if there are labels, and of each attribute, by name."""
     names = ["class"] * (train.labels is not None) + list(train.attributes or {})
     values = {name: _paired(train, test, name) for name in names}
     return {
@@ -73,9 +83,9 @@ def probes(
 
 
 def _paired(train: ImageData, test: ImageData, by: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values of both parts, numbered alike whichever occur in each."""
+    """The values of both parts, with the same numbering in each."""
     parts = [grouping(part, by) for part in (train, test)]
-    names = np.concatenate([np.array(part.names)[part.values] for part in parts])
+    names = np.concatenate([np.array(part.names)[part.values] for part in parts if part])
     numbers = np.unique(names, return_inverse=True)[1]
     return numbers[: len(train)], numbers[len(train) :]
 
@@ -84,28 +94,30 @@ def _paired(train: ImageData, test: ImageData, by: str) -> tuple[np.ndarray, np.
 def predictions(
     train_codes: Tensor, train: ImageData, test_codes: Tensor, test: ImageData, *, k: int = 10
 ) -> Figure:
-    """The accuracy with which class and attributes are read off the codes, beside the majority's.
+    """Draw the accuracies of the probes of the class and of each attribute.
 
     Args:
-        train_codes: (N, D), of the images that are learned from.
-        train: those N images.
-        test_codes: (M, D).
-        test: those M images.
-        k: nearest neighbours.
+        train_codes: codes to train on, (N, D).
+        train: their N images.
+        test_codes: codes to test on, (M, D).
+        test: their M images.
+        k: number of nearest neighbors.
 
     Raises:
-        ValueError: the images have neither labels nor attributes.
+        ArgumentError: the images have neither labels nor attributes.
     """
     found = probes(train_codes, train, test_codes, test, k=k)
     if not found:
-        raise ValueError("nothing to predict: the images have neither labels nor attributes")
-    title = f"What can be read off the codes, on {number(len(test))} test images"
+        raise ArgumentError(
+            "train: there is nothing to predict: the images have neither labels nor attributes."
+        )
+    title = f"Predictions from the codes, on {number(len(test))} test images"
     fig, axes = panels(height=1.3 + 0.5 * len(found), title=title)
     ax, rows = axes[0, 0], np.arange(len(found))
-    kinds = {f"{k} nearest neighbours": MODEL, "linear classifier": OTHER, "majority": PALETTE[3]}
-    for i, (name, colour) in enumerate(kinds.items()):
-        values = [100 * (p.neighbours, p.linear, p.majority)[i] for p in found.values()]
-        bars = ax.barh(rows + 0.27 * (i - 1), values, 0.25, color=colour, label=name)
+    kinds = {f"{k} nearest neighbors": MODEL, "linear classifier": OTHER, "majority": PALETTE[3]}
+    for i, (name, color) in enumerate(kinds.items()):
+        values = [100 * (p.neighbors, p.linear, p.majority)[i] for p in found.values()]
+        bars = ax.barh(rows + 0.27 * (i - 1), values, 0.25, color=color, label=name)
         ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
     ax.set_yticks(rows, found)
     ax.invert_yaxis()

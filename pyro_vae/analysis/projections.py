@@ -1,4 +1,4 @@
-"""Codes of any dimension as points in a plane."""
+"""Projections of codes onto a plane."""
 
 import contextlib
 import io
@@ -19,12 +19,12 @@ TSNE_STEPS = 1000
 
 @dataclass(frozen=True)
 class Projection:
-    """n codes as points in a plane.
+    """A projection of n codes onto a plane.
 
     Attributes:
-        points: (n, 2).
-        indices: (n,), which of the codes they are.
-        names: of the two axes.
+        points: the points, (n, 2).
+        indices: the indices of the codes, (n,).
+        names: the names of the two axes.
     """
 
     points: np.ndarray
@@ -40,17 +40,18 @@ def project(
     seed: int = 0,
     progress: bool = True,
 ) -> Projection:
-    """Codes (N, D) as points in a plane.
+    """Project codes (N, D) onto a plane.
 
-    Two dimensions stay as they are; one gets a random height; more are projected on their principal
-    components, or by t-SNE: Visualizing Data using t-SNE (van der Maaten and Hinton, 2008).
+    Two dimensions stay as they are; a single one gets a random height; more are projected onto
+    their first two principal components, or by t-SNE: Visualizing Data using t-SNE (van der Maaten
+    and Hinton, 2008).
 
     Args:
-        codes: (N, D).
-        method: "auto" is "pca" for D > 2.
-        points: at most this many codes, chosen at random, are shown.
-        seed: of that choice, of random heights, of t-SNE.
-        progress: show a bar while t-SNE runs.
+        codes: the codes, (N, D).
+        method: "pca" or "tsne"; "auto" is "pca" if D > 2.
+        points: the most codes to project, chosen at random.
+        seed: seed of that choice, of the random heights, and of t-SNE.
+        progress: show a progress bar while t-SNE runs.
     """
     random = np.random.default_rng(seed)
     indices = np.sort(random.permutation(len(codes))[:points])
@@ -68,7 +69,7 @@ def project(
 
 
 def _still(codes: np.ndarray) -> bool:
-    """Whether all codes are in one place: there is nothing to project then."""
+    """Whether all codes coincide, so that there is nothing to project."""
     return len(codes) < 2 or not codes.astype(np.float32).std(0).any()
 
 
@@ -105,7 +106,7 @@ def _tsne(codes: np.ndarray, seed: int, progress: bool) -> np.ndarray:
 
 
 class _Watcher(io.TextIOBase):
-    """Turns what scikit-learn prints into steps of a bar."""
+    """A stream that turns what scikit-learn prints into steps of a progress bar."""
 
     def __init__(self, bar: tqdm) -> None:
         self.bar = bar

@@ -1,4 +1,4 @@
-"""Originals and what a model makes of them."""
+"""Images and their reconstructions."""
 
 from collections.abc import Sequence
 
@@ -14,38 +14,38 @@ from pyro_vae.vae import VAE
 
 
 def originals(images: ImageData) -> Figure:
-    """The images themselves, each under the name of its class."""
+    """Draw images, each below the name of its class."""
     return image_panels(images.as_float(), class_names(images), title="Original images")
 
 
 def reconstructed(vae: VAE, images: ImageData, *, seed: int = 0) -> Figure:
-    """Each image coded and decoded again, under the name of its class."""
+    """Draw the reconstructions of images, each below the name of its class."""
     pictures = reconstruct(vae, images, seed=seed)
     return image_panels(pictures, class_names(images), title="Reconstructions")
 
 
 def side_by_side(vae: VAE, images: ImageData, title: str = "", *, seed: int = 0) -> Figure:
-    """Each image over its reconstruction, under the name of its class."""
-    title = title or "Images, and their reconstructions below"
+    """Draw images above their reconstructions, each below the name of its class."""
+    title = title or "Images above their reconstructions"
     return _over_each_other(images, reconstruct(vae, images, seed=seed), title, class_names(images))
 
 
 def with_log_likelihood(vae: VAE, images: ImageData, *, draws: int = 64, seed: int = 0) -> Figure:
-    """Images over their reconstructions, with each image's ELBO and log-likelihood, in nats.
+    """Draw images above their reconstructions, with the ELBO and log-likelihood of each in nats.
 
     Args:
         vae: the model.
-        images: few.
-        draws: from the posterior, for each image's estimate (see `elbo_and_log_likelihood`).
-        seed: of the draws.
+        images: a few images.
+        draws: number of draws from each posterior, see `elbo_and_log_likelihood`.
+        seed: seed of the draws.
     """
     elbo, log_likelihood = elbo_and_log_likelihood(vae, images, draws=draws, seed=seed)
     below = [number(value) for value in log_likelihood.tolist()]
-    title = "Images over their reconstructions: log p(x|z), in nats"
+    title = "Images above their reconstructions, with log p(x|z) in nats"
     if has_elbo(vae):
         pairs = zip(elbo.tolist(), log_likelihood.tolist(), strict=True)
         below = [f"{number(bound, 1)} ≤\n{number(value, 1)}" for bound, value in pairs]
-        title = f"Images over their reconstructions: ELBO ≤ log p(x), in nats ({draws} draws)"
+        title = f"Images above their reconstructions, with ELBO ≤ log p(x) in nats ({draws} draws)"
     pictures = reconstruct(vae, images, seed=seed)
     return _over_each_other(images, pictures, title, class_names(images), below)
 
@@ -53,14 +53,14 @@ def with_log_likelihood(vae: VAE, images: ImageData, *, draws: int = 64, seed: i
 def best_and_worst(
     vae: VAE, images: ImageData, distortion: Tensor, n: int = 8, *, seed: int = 0
 ) -> Figure:
-    """The n images of the lowest and the n of the highest distortion, over their reconstructions.
+    """Draw the n images of lowest and of highest distortion above their reconstructions.
 
     Args:
         vae: the model.
         images: N images.
-        distortion: (N,), in nats, see `terms_of`.
-        n: images of each kind; fewer where there are fewer.
-        seed: for a model without means.
+        distortion: distortion of each image, (N,) in nats, see `terms_of`.
+        n: number of images of each kind; at most half of all.
+        seed: seed of the draws from distributions that have no mean.
     """
     n = max(1, min(n, len(images) // 2))
     order = distortion.argsort()
@@ -70,11 +70,12 @@ def best_and_worst(
     names = class_names(some) or [""] * (2 * n)
     captions = [f"{name}\n{number(v)}".strip() for name, v in zip(names, values, strict=True)]
     blank = [""] * n
+    title = f"Best and worst reconstructions of {number(len(images))} images, distortion in nats"
     return image_panels(
         torch.cat([x[:n], pictures[:n], x[n:], pictures[n:]]),
         captions[:n] + blank + captions[n:] + blank,
         columns=n,
-        title=f"Best and worst reconstructed of {number(len(images))} images: distortion, in nats",
+        title=title,
         row_names=["best", "decoded", "worst", "decoded"],
     )
 
@@ -82,11 +83,19 @@ def best_and_worst(
 def most_surprising(
     vae: VAE, images: ImageData, elbo: Tensor, n: int = 8, *, seed: int = 0
 ) -> Figure:
-    """The n images that the model finds least likely, by their ELBO (N,) in nats."""
+    """Draw the n images of lowest ELBO above their reconstructions.
+
+    Args:
+        vae: the model.
+        images: N images.
+        elbo: ELBO of each image, (N,) in nats.
+        n: number of images.
+        seed: seed of the draws from distributions that have no mean.
+    """
     order = elbo.argsort()[:n]
     some = images.select(order)
     below = [number(value) for value in elbo[order].tolist()]
-    title = f"The most surprising of {number(len(images))} images: lowest ELBO, in nats"
+    title = f"The most surprising of {number(len(images))} images, with the lowest ELBO in nats"
     pictures = reconstruct(vae, some, seed=seed)
     return _over_each_other(some, pictures, title, class_names(some), below)
 
@@ -99,11 +108,13 @@ def _over_each_other(
     below: Sequence[str] | None = None,
     columns: int = 8,
 ) -> Figure:
-    """Pairs of rows: images with captions `above`, then their pictures with captions `below`."""
+    """Draw pairs of rows: images with captions `above`, then pictures with captions `below`."""
     x, n = images.as_float().cpu(), len(images)
     above, below = above or [""] * n, below or [""] * n
     columns = min(columns, n)
-    rows, captions, shown = [], [], []
+    rows: list[str] = []
+    captions: list[str] = []
+    shown: list[Tensor] = []
     for start in range(0, n, columns):
         part = slice(start, start + columns)
         missing = columns - len(x[part])
@@ -111,5 +122,10 @@ def _over_each_other(
             shown += [tiles[part], torch.ones(missing, *x.shape[1:])]
             captions += [*texts[part], *[""] * missing]
             rows.append(name)
-    captions = captions if any(captions) else None
-    return image_panels(torch.cat(shown), captions, columns=columns, title=title, row_names=rows)
+    return image_panels(
+        torch.cat(shown),
+        captions if any(captions) else None,
+        columns=columns,
+        title=title,
+        row_names=rows,
+    )

@@ -1,4 +1,4 @@
-"""New images: drawn from the prior, from the codes' range, from where no code lies; and how new."""
+"""New images: from the prior, from the range of the codes, from the gaps between codes."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
+from pyro_vae._spelling import old_names
+from pyro_vae.analysis.classes import Grouping, add_legend, grouping, scatter_groups
 from pyro_vae.analysis.embeddings import decode, draw_prior, reconstruct
 from pyro_vae.analysis.latents import label_axes
 from pyro_vae.analysis.projections import Projection, project
@@ -26,52 +27,65 @@ from pyro_vae.analysis.style import (
     styled,
 )
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 from pyro_vae.vae import VAE
 
-_VALUES_AT_ONCE = 2**24  # of training images that distances are taken to
+#: The most values of training images held at once while distances to them are computed.
+VALUES_AT_ONCE = 2**24
 
 
 def from_prior(vae: VAE, n: int = 40, *, seed: int = 0) -> Figure:
-    """n images decoded from draws of the prior; for D <= 2 with the coordinates of each.
+    """Draw n images decoded from draws from the prior, with their coordinates if D <= 2.
+
+    Args:
+        vae: the model.
+        n: number of images.
+        seed: seed of the draws.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     z = draw_prior(vae, n, seed=seed)
     images = decode(vae, z, seed=seed)
-    title = f"{n} new images, decoded from draws of the prior"
+    title = f"{n} new images, decoded from draws from the prior"
     return image_panels(images, _captions(z, 1), title=title, columns=min(n, 8))
 
 
 def from_standard_normal(vae: VAE, size: int, n: int = 10, *, seed: int = 0) -> Figure:
-    """n images decoded from draws of N(0, I), whatever the prior: with coordinates for D <= 2.
+    """Draw n images decoded from draws from N(0, I), whatever the prior of the model.
 
     Args:
         vae: the model.
-        size: the dimension D.
-        n: images.
-        seed: of the draws; models of one D are given the same ones.
+        size: the dimension D; for D <= 2, the images have their coordinates as captions.
+        n: number of images.
+        seed: seed of the draws, which are the same for all models of the same D.
     """
     z = torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
-    title = f"{n} images decoded from draws of N(0, I)"
+    title = f"{n} images decoded from draws from N(0, I)"
     images = decode(vae, z, seed=seed)
     return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
 
 
 def uniform(vae: VAE, codes: Tensor, n: int = 10, *, seed: int = 0) -> Figure:
-    """n images decoded from points spread uniformly over the codes' bounding box.
+    """Draw n images decoded from points that are uniform in the bounding box of the codes.
 
-    Each dimension's own range counts: min + u·(max − min), u ~ U[0, 1). For D <= 2 with the
-    coordinates of each point.
+    Each coordinate is min + u·(max − min), u ~ U[0, 1). If D <= 2, the images have the coordinates
+    as captions.
+
+    Args:
+        vae: the model.
+        codes: codes of N images, (N, D).
+        n: number of images.
+        seed: seed of the points.
     """
     z = uniform_points(codes, n, seed=seed)
     images = decode(vae, z, seed=seed)
-    title = f"{n} images decoded from points drawn uniformly within the codes' range"
+    title = f"{n} images decoded from uniform points in the range of the codes"
     return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
 
 
 def uniform_points(codes: Tensor, n: int, *, seed: int = 0) -> Tensor:
-    """n points uniform in the bounding box of codes (N, D): (n, D)."""
+    """Return n points that are uniform in the bounding box of codes (N, D): (n, D)."""
     low, high = codes.min(0).values, codes.max(0).values
     u = torch.rand(n, codes.shape[1], generator=torch.Generator().manual_seed(seed))
     return low + u * (high - low)
@@ -81,53 +95,62 @@ def _captions(z: Tensor, digits: int) -> list[str] | None:
     return [coordinates(point, digits) for point in z] if z.shape[1] <= 2 else None
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     vae: VAE,
     train: ImageData,
     *,
     reference: ImageData | None = None,
     n: int = 8,
-    neighbours: int = 3,
+    neighbors: int = 3,
     seed: int = 0,
 ) -> Figure:
-    """Samples from the prior above the training images nearest to each: are they new?
+    """Draw samples from the prior above the training images nearest to each: are they new?
 
-    Distances are Euclidean over all values of images in [0, 1].
+    Distances are Euclidean, over all values of images in [0, 1].
 
     Args:
         vae: the model.
         train: the images it was trained on.
-        reference: images it has not seen; how far they are from the nearest training image is
-            what a new image's distance is like (200 of them are looked at).
-        n: samples.
-        neighbours: training images shown for each.
-        seed: of the samples.
+        reference: unseen images; the median distance from 200 of them to the nearest training
+            image tells what distance a new image should have.
+        n: number of samples.
+        neighbors: number of training images shown for each.
+        seed: seed of the samples.
 
     Raises:
-        ValueError: the prior cannot be sampled.
+        ArgumentError: the prior cannot be sampled.
     """
     samples = decode(vae, draw_prior(vae, n, seed=seed), seed=seed)
-    distances, indices = nearest(samples, train, neighbours)
+    distances, indices = nearest_training_images(samples, train, neighbors)
     images = torch.cat([samples, *(train.as_float(row) for row in indices.T)])
     captions = [""] * n + [number(distance, 1) for distance in distances.T.flatten().tolist()]
     title = (
-        f"New images over their nearest of {number(len(train))} training images, and the distance"
+        f"New images above their nearest of {number(len(train))} training images, with distances"
     )
     if reference is not None:
-        usual = nearest(reference.as_float(slice(200)), train, 1)[0].median()
-        title += f"\n(unseen real images: {usual:.1f} in the median)"
-    rows = ["sample"] + [f"nearest {k + 1}" for k in range(neighbours)]
+        usual = nearest_training_images(reference.as_float(slice(200)), train, 1)[0].median()
+        title += f"\n(median distance of unseen real images: {usual:.1f})"
+    rows = ["sample"] + [f"nearest {k + 1}" for k in range(neighbors)]
     return image_panels(images, captions, columns=n, title=title, row_names=rows)
 
 
 @torch.no_grad()
-def nearest(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest training images of images (n, C, H, W): distances and indices, (n, k) each."""
+def nearest_training_images(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k nearest training images of each image.
+
+    Args:
+        images: n images in [0, 1], (n, C, H, W).
+        train: the training images.
+        k: number of neighbors.
+
+    Returns:
+        Distances and indices, (n, k) each, nearest first.
+    """
     query, found, indices, start = images.flatten(1), [], [], 0
-    for x in train.batches(max(1, _VALUES_AT_ONCE // query.shape[1])):
+    for x in train.batches(max(1, VALUES_AT_ONCE // query.shape[1])):
         part = x.flatten(1).cpu()
         where = torch.cdist(query, part).topk(min(k, len(part)), largest=False).indices
-        # Products of matrices are fast but round: a copy must be at 0.
+        # Matrix products are fast but inexact; the distance of a copy must be 0.
         found.append((query[:, None] - part[where]).norm(dim=-1))
         indices.append(where + start)
         start += len(part)
@@ -139,24 +162,22 @@ def nearest(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
 def class_coverage(
     vae: VAE, train: ImageData, *, n: int = 1000, known: int = 5000, seed: int = 0
 ) -> Figure:
-    """The share of samples in each class, beside the share of training images: is any missing?
+    """Draw the share of samples in each class beside that of training images: is any missing?
 
-    A sample's class is that of most of the five nearest among the model's reconstructions of
-    `known` training images: they are as smooth as samples are.
+    The class of a sample is the most frequent class among the five nearest reconstructions of
+    `known` training images; reconstructions are as smooth as samples.
 
     Args:
         vae: the model.
-        train: labelled images.
-        n: samples from the prior.
-        known: training images to compare with; fewer where they are large.
-        seed: of all randomness.
+        train: labeled images.
+        n: number of samples from the prior.
+        known: number of training images to compare with; fewer if they are large.
+        seed: seed of all randomness.
 
     Raises:
-        ValueError: the images have no labels, or the prior cannot be sampled.
+        ArgumentError: the images have no labels, or the prior cannot be sampled.
     """
-    groups = grouping(train)
-    if groups is None:
-        raise ValueError("the classes of samples are unknown: the images have no labels")
+    groups = _classes(train)
     predicted = sample_classes(vae, train, n=n, known=known, seed=seed)
     k = len(groups.names)
     samples = np.bincount(predicted, minlength=k) / n
@@ -178,36 +199,48 @@ def class_coverage(
 def sample_classes(
     vae: VAE, train: ImageData, *, n: int = 1000, known: int = 5000, seed: int = 0
 ) -> np.ndarray:
-    """The class, as an index, of each of n samples: see `class_coverage`."""
+    """Return the class of each of n samples, (n,) indices; see `class_coverage`.
+
+    Raises:
+        ArgumentError: the images have no labels, or the prior cannot be sampled.
+    """
     from sklearn.neighbors import KNeighborsClassifier  # slow to import
 
-    at_once = max(100, _VALUES_AT_ONCE // math.prod(train.image_shape))
+    groups = _classes(train)
+    at_once = max(100, VALUES_AT_ONCE // math.prod(train.image_shape))
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(train), generator=generator)[: min(known, at_once)]
     some = train.select(order)
-    neighbours = KNeighborsClassifier(min(5, len(some)), algorithm="brute")
+    neighbors = KNeighborsClassifier(min(5, len(some)), algorithm="brute")
     pictures = reconstruct(vae, some, seed=seed).flatten(1).numpy()
-    neighbours.fit(pictures, grouping(train).values[order])
+    neighbors.fit(pictures, groups.values[order])
     parts = draw_prior(vae, n, seed=seed).split(at_once)
     samples = (decode(vae, z, seed=seed).flatten(1).numpy() for z in parts)
-    return np.concatenate([neighbours.predict(part) for part in samples])
+    return np.concatenate([neighbors.predict(part) for part in samples])
+
+
+def _classes(train: ImageData) -> Grouping:
+    groups = grouping(train)
+    if groups is None:
+        raise ArgumentError("train: the images have no labels, which classify the samples.")
+    return groups
 
 
 @styled
 def empty_regions(
     vae: VAE, codes: Tensor, images: ImageData, *, n: int = 8, seed: int = 0
 ) -> Figure:
-    """What decodes where no code lies: the widest voids between the codes, and their images.
+    """Draw the images decoded in the widest gaps between the codes.
 
-    How wide is said beside the usual distance of neighbours, as models spread their codes
-    differently.
+    The width of each gap is given, with the typical distance between neighbors for comparison:
+    models differ in how far they spread their codes.
 
     Args:
         vae: the model.
-        codes: of the images, (N, D).
+        codes: codes of the images, (N, D).
         images: N images.
-        n: how many voids.
-        seed: of the search.
+        n: number of gaps.
+        seed: seed of the search.
     """
     z, gaps = voids(codes, n, seed=seed)
     pictures = as_array(decode(vae, z, seed=seed))
@@ -215,10 +248,10 @@ def empty_regions(
     fig = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     apart = spacing(codes, seed=seed)
     fig.suptitle(
-        "What decodes in the widest voids between the codes, and how far the next code is\n"
-        f"(a code's nearest neighbour: {number(apart, digits_for(apart, 2))} in the median)"
+        "Images decoded in the widest gaps between codes, with the distance to the nearest code\n"
+        f"(median distance between nearest neighbors: {number(apart, digits_for(apart, 2))})"
     )
-    left, right = fig.subfigures(1, 2, width_ratios=(1, 1.15))
+    left, right = fig.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.15))[0]
     ax = left.subplots()
     scatter_groups(ax, plane.points[:-n], groups and groups[plane.indices[:-n]], scale=0.5)
     for k, point in enumerate(plane.points[-n:]):
@@ -232,15 +265,20 @@ def empty_regions(
         bare(ax)
         if k < n:
             ax.imshow(pictures[k])
-            ax.set_title(f"{k + 1}: {number(gaps[k], digits)}", fontsize=8)
+            ax.set_title(f"{k + 1}: {number(gaps[k].item(), digits)}", fontsize=8)
     return fig
 
 
 def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """n points (n, D) amid codes (N, D) but far from each, and their distance to the nearest.
+    """Return n points between codes but far from each, (n, D), and their distances to the nearest.
 
-    Candidates lie between pairs of codes, so within their hull; each in turn is the one farthest
-    from all codes and from the points chosen before.
+    Candidates lie between random pairs of codes, and therefore within their convex hull; each point
+    in turn is the candidate farthest from all codes and from the points before it.
+
+    Args:
+        codes: the codes, (N, D).
+        n: number of points.
+        seed: seed of the candidates.
     """
     generator = torch.Generator().manual_seed(seed)
     first, second = torch.randint(len(codes), (2, 4000), generator=generator)
@@ -250,23 +288,34 @@ def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     apart, chosen = gaps.clone(), []
     for _ in range(n):
         chosen.append(int(apart.argmax()))
-        # A void is wide: the next point shall be another one.
+        # The next point should be in another gap.
         apart = apart.minimum(torch.cdist(candidates, candidates[chosen[-1:]])[:, 0] / 4)
     return candidates[chosen], gaps[chosen]
 
 
 def spacing(codes: Tensor, *, seed: int = 0) -> float:
-    """How far a code's nearest neighbour among codes (N, D), N > 1, is: in the median of 2,000."""
+    """Return the median distance of a code to its nearest neighbor, of at most 2,000 codes.
+
+    Args:
+        codes: the codes, (N, D) with N > 1.
+        seed: seed of the choice of 2,000 codes.
+    """
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:2000]
-    # By products of matrices it would round, and of near codes to 0.
+    # Matrix products are inexact, and would round the distance of close codes to 0.
     exact = "donot_use_mm_for_euclid_dist"
     distances = torch.cdist(codes[order], codes, compute_mode=exact)
     return distances.topk(2, largest=False).values[:, 1].median().item()
 
 
 def _with_codes(codes: Tensor, z: Tensor, seed: int) -> Projection:
-    """Codes, thinned, and z after them, in one plane."""
+    """The projection of at most 5,000 codes, followed by latent vectors z, onto one plane."""
     shown = project(codes, points=5000, seed=seed)
     both = project(torch.cat([codes[shown.indices], z]), points=len(codes) + len(z), seed=seed)
     indices = np.concatenate([shown.indices, np.full(len(z), -1)])
     return Projection(both.points, indices, both.names)
+
+
+#: The names of version 0.1 still work, with a warning.
+__getattr__ = old_names(
+    __name__, {"nearest": nearest_training_images, "nearest_neighbours": nearest_neighbors}
+)

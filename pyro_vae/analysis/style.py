@@ -1,14 +1,15 @@
-"""One look for every picture: sizes, colours that the colour-blind can tell apart, image panels.
+"""The style of all pictures: sizes, colors for color-blind readers, panels of images, numbers.
 
-Every figure is `WIDTH` inches wide, so that its text, 8 points and more, stays readable across two
-columns of a paper. Figures are made without pyplot: nothing is registered, shown or changed
-outside, and none needs closing.
+Every figure is `WIDTH` inches wide, so that its text, of at least 8 points, is readable across two
+columns of a paper. Figures are created without pyplot: none is registered or shown, no setting
+changes, and none needs to be closed.
 """
 
 import io
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 WIDTH = 7.0  # inches
 
-# Accessible Color Sequences for Data Visualization (Petroff, 2021), ten colours.
+# Accessible Color Sequences for Data Visualization (Petroff, 2021), ten colors.
 PALETTE = (
     "#3f90da",
     "#ffa90e",
@@ -32,11 +33,12 @@ PALETTE = (
     "#92dadd",
 )
 MARKERS = "o^s"
+#: The most classes that color and marker tell apart.
 MOST_CLASSES = len(PALETTE) * len(MARKERS)
 SEQUENTIAL = "cividis"
 MODEL, PRIOR, OTHER = PALETTE[0], "#222222", PALETTE[6]
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.size": 9,
@@ -54,11 +56,11 @@ STYLE = {
 }
 
 styled = matplotlib.rc_context(STYLE)
-"""Decorator: what a function draws has this look; the settings outside stay as they are."""
+"""A decorator: the figures of a function have this style; settings outside do not change."""
 
 
 class Figure(figure.Figure):
-    """A matplotlib figure that notebooks show by themselves, whatever their backend."""
+    """A matplotlib figure that notebooks display, whatever their backend."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -67,38 +69,51 @@ class Figure(figure.Figure):
 
 
 def panels(
-    rows: int = 1, columns: int = 1, height: float = 4.0, title: str = "", **options
+    rows: int = 1, columns: int = 1, height: float = 4.0, title: str = "", **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with rows × columns axes; `options` are `Figure.subplots`'s."""
+    """Return a figure with rows × columns axes, and the axes; `options` go to `Figure.subplots`."""
     fig = Figure(figsize=(WIDTH, height), layout="constrained")
     fig.suptitle(title)
     return fig, fig.subplots(rows, columns, squeeze=False, **options)
 
 
 def class_look(k: int) -> tuple[str, str]:
-    """Colour and marker of class k: ten colours, then the same ones with another marker."""
+    """Return the color and the marker of class k: ten colors for each of three markers.
+
+    Example:
+        >>> class_look(0), class_look(10)
+        (('#3f90da', 'o'), ('#3f90da', '^'))
+    """
     return PALETTE[k % len(PALETTE)], MARKERS[k // len(PALETTE) % len(MARKERS)]
 
 
 def across(names: Sequence[str]) -> int:
-    """How many names of a legend fit side by side in a figure."""
+    """Return how many names of a legend fit side by side in a figure."""
     return min(len(names), max(1, int(WIDTH * 14 / (max(map(len, names)) + 6))))
 
 
 def latent_name(dimension: int) -> str:
-    """z₁ for dimension 0: people count from one."""
+    """Return the name of a latent dimension, counted from 1.
+
+    Example:
+        >>> latent_name(0), latent_name(11)
+        ('z₁', 'z₁₂')
+    """
     return "z" + str(dimension + 1).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
 def as_array(images: Tensor) -> np.ndarray:
-    """Images (..., C, H, W) in [0, 1] as (..., H, W, 3): grey repeated, odd channels averaged."""
+    """Return images (..., C, H, W) in [0, 1] as an array (..., H, W, 3).
+
+    Gray images are repeated; of other numbers of channels than 1 and 3, the mean is shown.
+    """
     if images.shape[-3] != 3:
         images = images.mean(-3, keepdim=True).expand(*images.shape[:-3], 3, *images.shape[-2:])
     return images.detach().cpu().float().clamp(0, 1).movedim(-3, -1).numpy()
 
 
 def mosaic(images: Tensor, columns: int) -> np.ndarray:
-    """Images (N, C, H, W) edge to edge, row by row from the top left: (rows·H, columns·W, 3)."""
+    """Return images (N, C, H, W) edge to edge, row by row: (rows·H, columns·W, 3)."""
     tiles = as_array(images)
     n, height, width, _ = tiles.shape
     rows = -(-n // columns)
@@ -116,13 +131,13 @@ def image_panels(
     title: str = "",
     row_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Images (N, C, H, W) in [0, 1] in rows, each in axes of its own, in this order.
+    """Draw images row by row, each in its own axes.
 
     Args:
-        images: what is shown.
-        titles: a caption over each image.
-        columns: images in a row; at most 8 unless given.
-        title: what is seen.
+        images: images in [0, 1], (N, C, H, W).
+        titles: a caption above each image.
+        columns: number of images in a row; by default at most 8.
+        title: the title of the figure.
         row_names: a name beside each row.
     """
     columns = columns or _columns(len(images))
@@ -157,7 +172,7 @@ def image_panels(
 
 
 def _wrapped(text: str, inches: float) -> str:
-    """Text in lines that fit over a panel of this width; its own lines stay."""
+    """Text wrapped to the width of a panel; its line breaks stay."""
     width = max(6, int(16 * inches))
     return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
@@ -167,27 +182,43 @@ def _lines(texts: Sequence[str]) -> int:
 
 
 def bare(ax: Axes) -> None:
-    """No ticks and no frame."""
+    """Remove ticks and frame."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
 
 def _columns(n: int) -> int:
-    """Full rows, or nearly, of 4 to 8 images."""
+    """The number of columns, 4 to 8, that leaves the fewest places of the last row empty."""
     return n if n <= 8 else max(range(4, 9), key=lambda c: (-(-n % c), c))
 
 
 def coordinates(z: Tensor, digits: int = 2) -> str:
-    """A point's coordinates, for a caption: (0.12, −1.30)."""
+    """Return the coordinates of a point as a caption.
+
+    Example:
+        >>> import torch
+        >>> coordinates(torch.tensor([0.125, -1.3]))
+        '(0.12, −1.30)'
+    """
     return "(" + ", ".join(number(value, digits) for value in z.tolist()) + ")"
 
 
 def digits_for(span: float, least: int) -> int:
-    """How many digits after the point tell values apart that spread over `span`."""
+    """Return how many decimals tell apart values that spread over `span`, at least `least`.
+
+    Example:
+        >>> digits_for(4.0, least=1), digits_for(0.004, least=1)
+        (1, 4)
+    """
     return least if span <= 0 else min(6, max(least, 1 - math.floor(math.log10(span))))
 
 
 def number(value: float, digits: int = 0) -> str:
-    """A number for people: thousands apart, a true minus sign."""
-    rounded = round(float(value), digits) + 0.0  # no minus before a zero
+    """Return a number with a narrow space between thousands and a true minus sign.
+
+    Example:
+        >>> number(-0.001, 1), number(-1.25, 2)
+        ('0.0', '−1.25')
+    """
+    rounded = round(float(value), digits) + 0.0  # no minus sign before a zero
     return f"{rounded:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")

@@ -1,45 +1,47 @@
-"""How training went, from the records that `fit` returns."""
+"""Training curves, from the records that `fit` returns."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, across, panels, styled
-from pyro_vae.training_steps import COLUMNS
+from pyro_vae.errors import ArgumentError
+from pyro_vae.training.step_log import COLUMNS
 
 Record = Mapping[str, float]
 
-#: What is drawn, in this order; the last only of systems whose source has a loss of its own.
+#: The quantities drawn, in this order; the last one only for systems whose source has its own loss.
 QUANTITIES = {
     "elbo": "ELBO (nats per image)",
     "distortion": "distortion (nats per image)",
     "rate": "rate (nats per image)",
     "learning_rate": "learning rate",
-    "loss": "loss minimised (nats per image)",
+    "loss": "loss minimized (nats per image)",
     "published_loss": "loss on the source's scale",
 }
-LINES = {"train": "--", "validation": "-"}
+LINES: dict[str, Literal["-", "--"]] = {"train": "--", "validation": "-"}
 
 
 @styled
 def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) -> Figure:
-    """ELBO, distortion, rate, learning rate and losses, epoch by epoch.
+    """Plot ELBO, distortion, rate, learning rate and losses by epoch, in training and validation.
 
-    In training and in validation; a dot marks the epoch of the best loss.
+    A dot marks the epoch with the best loss.
 
     Args:
-        history: the records of one run, or of several by name.
+        history: the records of one run, or of several runs by name.
 
     Raises:
-        ValueError: there is no record.
+        ArgumentError: there are no records.
     """
     runs = dict(history) if isinstance(history, Mapping) else {"": history}
     if not any(runs.values()):
-        raise ValueError("no epoch is recorded: there are no curves to draw")
-    fig, axes = panels(3, 2, 6.6, title="Training, epoch by epoch", sharex=True)
+        raise ArgumentError("history: there is no epoch to draw.")
+    fig, axes = panels(3, 2, 6.6, title="Training by epoch", sharex=True)
     for ax, (quantity, name) in zip(axes.flat, QUANTITIES.items(), strict=True):
         for k, records in enumerate(runs.values()):
             _curves(ax, records, quantity, PALETTE[k % len(PALETTE)])
@@ -52,29 +54,29 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         axes[-2, -1].set_xlabel("epoch")
         axes[-2, -1].tick_params(labelbottom=True)
     handles = _legend(runs)
-    columns = across([handle.get_label() for handle in handles])
+    columns = across([str(handle.get_label()) for handle in handles])
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
     return fig
 
 
 @styled
 def training_steps(steps: np.ndarray) -> Figure:
-    """ELBO, distortion and rate of every step's batch, and their running means.
+    """Plot ELBO, distortion and rate of the batch of every step, and their running means.
 
-    The axes leave out the first hundredth of the steps, where all is still far off.
+    The limits of the axes ignore the first hundredth of the steps, whose values are extreme.
 
     Args:
-        steps: as `training_steps.COLUMNS` of each, (steps, 4), in nats per image.
+        steps: the columns `step_log.COLUMNS`, (steps, 4), in nats per image.
 
     Raises:
-        ValueError: there is no step.
+        ArgumentError: there are no steps.
     """
     if not len(steps):
-        raise ValueError("no step is recorded: there is nothing to draw")
+        raise ArgumentError("steps: there is no step to draw.")
     window = max(1, len(steps) // 100)
     number = np.arange(1, len(steps) + 1)
     fig, axes = panels(
-        3, 1, 6, title=f"Training, step by step, and the mean of {window}", sharex=True
+        3, 1, 6, title=f"Training by step, with the mean of {window} steps", sharex=True
     )
     for ax, name, values in zip(axes[:, 0], COLUMNS[1:], steps.T[1:], strict=True):
         ax.plot(number, values, color=MODEL, linewidth=0.4, alpha=0.5)
@@ -87,16 +89,16 @@ def training_steps(steps: np.ndarray) -> Figure:
     return fig
 
 
-def _curves(ax: Axes, records: Sequence[Record], quantity: str, colour: str) -> None:
+def _curves(ax: Axes, records: Sequence[Record], quantity: str, color: str) -> None:
     if not records:
         return
     epochs = [record["epoch"] for record in records]
     if quantity == "learning_rate":
         ax.plot(
-            epochs, [record[quantity] for record in records], color=colour, marker=".", markersize=3
+            epochs, [record[quantity] for record in records], color=color, marker=".", markersize=3
         )
         ax.set_yscale("log")
-        # A schedule may end at next to nothing: what matters is above.
+        # A schedule may end near 0; the values above matter.
         top = max(record[quantity] for record in records)
         ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4 * top))
         return
@@ -106,15 +108,15 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, colour: str) -> 
         if key not in records[0]:
             continue
         values = [record.get(key, math.nan) for record in records]
-        ax.plot(epochs, values, line, color=colour, marker=".", markersize=3)
+        ax.plot(epochs, values, line, color=color, marker=".", markersize=3)
         if part == "validation" or "validation_loss" not in records[0]:
-            ax.plot(epochs[best], values[best], "o", color=colour)
+            ax.plot(epochs[best], values[best], "o", color=color)
 
 
 def _legend(runs: Mapping[str, Sequence[Record]]) -> list[Line2D]:
-    """A line for each run's colour, where there are several, and one for each part's dashes."""
+    """A line in the color of each run, if there are several, and one in the style of each part."""
     several = [run for run in runs if run]
-    colours = [
+    colors = [
         Line2D([], [], color=PALETTE[k % len(PALETTE)], label=run) for k, run in enumerate(several)
     ]
     present = {key for records in runs.values() for record in records for key in record}
@@ -123,7 +125,7 @@ def _legend(runs: Mapping[str, Sequence[Record]]) -> list[Line2D]:
         for part, line in LINES.items()
         if any(f"{part}_{quantity}" in present for quantity in QUANTITIES)
     ]
-    return colours + parts
+    return colors + parts
 
 
 def _loss(record: Record) -> float:

@@ -1,4 +1,4 @@
-"""One latent dimension at a time: what does it change in the image?"""
+"""Traversals: the effect of one latent dimension at a time on the image."""
 
 import numpy as np
 import torch
@@ -19,23 +19,25 @@ def traversals(
     steps: int = 10,
     seed: int = 0,
 ) -> Figure:
-    """A row of images for each dimension, which goes over the codes' range; the others stand still.
+    """Draw a row of images for each latent dimension, which varies while the others are fixed.
 
     Args:
         vae: the model.
-        codes: (N, D); a dimension goes from their 1st to their 99th percentile.
-        rate: (D,) in nats per image: the order of the rows; by default by the codes' variance.
-        start: (D,), where the others stand; the codes' median unless given.
-        dimensions: at most so many rows.
-        steps: images in a row.
-        seed: for a likelihood without a mean.
+        codes: codes of N images, (N, D); each dimension goes from their 1st to 99th percentile.
+        rate: the rate of each dimension, (D,) in nats per image, which orders the rows; by default
+            they are ordered by the variance of the codes.
+        start: the values of the fixed dimensions, (D,); by default the median of the codes.
+        dimensions: the most rows.
+        steps: number of images in a row.
+        seed: seed of the draws from a likelihood that has no mean.
     """
     order = (codes.var(0) if rate is None else rate).argsort(descending=True)[:dimensions]
     start = codes.median(0).values if start is None else start
     ends = np.quantile(codes.numpy(), (0.01, 0.99), axis=0)
     z = start.repeat(len(order), steps, 1)
     for row, dimension in enumerate(order.tolist()):
-        z[row, :, dimension] = torch.linspace(*ends[:, dimension].tolist(), steps)
+        low, high = ends[:, dimension].tolist()
+        z[row, :, dimension] = torch.linspace(low, high, steps)
     captions = []
     for row, dimension in enumerate(order.tolist()):
         values = z[row, :, dimension]
@@ -49,6 +51,6 @@ def traversals(
         decode(vae, z.flatten(0, 1), seed=seed),
         captions,
         columns=steps,
-        title=f"One dimension at a time, the largest {by} first; its value above each image",
+        title=f"One dimension at a time, largest {by} first, with its value above each image",
         row_names=names,
     )

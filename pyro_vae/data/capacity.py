@@ -1,34 +1,36 @@
-"""Whether images fit in memory, and what is done where they do not."""
+"""Whether images fit in memory, and what happens if they do not."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyro_vae.data.messages import DataError, say
-from pyro_vae.data.settings import Settings
+import psutil
 
-_SHARE = 0.5  # of the memory, that images may take
-#: Where Linux says how much memory a container may take; "max" and the like: as much as there is.
+from pyro_vae.data.messages import DataError, say
+from pyro_vae.data.options import Options
+
+_SHARE = 0.5  # the part of the memory that images may take
+#: Where Linux states the memory limit of a container, which psutil does not know. No limit is
+#: written as "max", or as a number larger than any memory.
 _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
 
-def to_stream(
-    count: int, shape: tuple[int, int, int], settings: Settings, source: str, copies: int = 1
+def should_stream(
+    count: int, shape: tuple[int, int, int], options: Options, source: str, copies: int = 1
 ) -> bool:
-    """Whether images stay in their files: if so chosen, or else if they would fill the memory.
+    """Decide whether images stay in their files: by choice, or because they would fill the memory.
 
     Args:
-        count: how many images there are.
-        shape: (C, H, W), as they would be held.
-        settings: say what was chosen.
-        source: where they come from, for people.
-        copies: how often they are in memory at once while they are read.
+        count: number of images.
+        shape: (C, H, W), as they would be held in memory.
+        options: may make the choice, by `stream`.
+        source: where the images come from, as shown to people.
+        copies: number of copies that are in memory at once while they are read.
     """
-    if settings.stream is not None:
-        return settings.stream
+    if options.stream is not None:
+        return options.stream
     channels, height, width = shape
     needed, memory = copies * count * channels * height * width, memory_bytes()
     if needed <= _SHARE * memory:
@@ -41,14 +43,22 @@ def to_stream(
     return True
 
 
-def refuse_too_large(needed: int, settings: Settings, source: str, remedy: str) -> None:
-    """Refuse what cannot be held, before the system ends the program for it, unless so chosen.
+def refuse_too_large(needed: int, options: Options, source: str, remedy: str) -> None:
+    """Refuse to load what does not fit in memory, unless `stream=False` insists on it.
+
+    The operating system would end the program otherwise.
+
+    Args:
+        needed: bytes of memory.
+        options: insist on it, or not, by `stream`.
+        source: what would take the memory, as shown to people.
+        remedy: what to do instead, as shown to people.
 
     Raises:
-        DataError: more bytes are needed than there is memory; says so, and the remedy.
+        DataError: more bytes are needed than there is memory.
     """
     memory = memory_bytes()
-    if settings.stream is None and needed > memory:
+    if options.stream is None and needed > memory:
         raise DataError(
             f"{source} would take {needed / 1e9:.1f} GB of memory, and this machine has "
             f"{memory / 1e9:.1f}: {remedy}"
@@ -56,9 +66,8 @@ def refuse_too_large(needed: int, settings: Settings, source: str, remedy: str) 
 
 
 def memory_bytes() -> int:
-    """The memory of this machine, or of the container in which this runs."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([machine, *_container_limits()])
+    """Return the memory of this machine, or the limit of the container if that is lower."""
+    return min([psutil.virtual_memory().total, *_container_limits()])
 
 
 def _container_limits() -> Iterator[int]:

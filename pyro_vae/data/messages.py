@@ -1,34 +1,38 @@
-"""How this package talks: one error for everything that a user can cause, warnings and notes."""
+"""How this package talks: one error for everything a user can cause, warnings, and a log."""
 
-import sys
+import logging
 import warnings
 
+from pyro_vae.errors import PyroVAEError
 
-class DataError(ValueError):
+logger = logging.getLogger("pyro_vae.data")
+
+
+class DataError(PyroVAEError, ValueError):
     """The data cannot be used as asked; the message names the cause and the remedy."""
 
 
-class NotThere(DataError):
-    """A place was looked into and holds nothing of what was sought: no fault, try the next."""
+class NotFound(DataError):
+    """A place holds no part of the data set: this is not a fault, and the next place is tried."""
 
 
 def say(message: str) -> None:
-    """Tell on stderr what is being done; stdout belongs to the program's results."""
-    print(f"data: {message}", file=sys.stderr, flush=True)
+    """Log what is being done; the programs show it."""
+    logger.info(message)
 
 
 def warn(message: str) -> None:
-    """Warn about data that is used although something in it is odd, or that is passed over."""
+    """Warn that something is odd about data that is used, or that data is skipped."""
     warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message without line breaks; its type's name where that says more."""
+    """Return an exception's message on one line, after its type unless it is a `DataError`."""
     text = " ".join(str(error).split())
     return text if isinstance(error, DataError) else f"{type(error).__name__}: {text}"
 
 
 def some(names: list[str], shown: int = 10) -> str:
-    """A list of names for a message, cut after `shown`."""
+    """Join the first names for a message, and count the rest."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,7 +1,7 @@
-"""A fixed test split for data that comes without one: by seed, the same on every machine.
+"""A test part for data that comes without one, drawn by seed: the same on every machine.
 
-The order is shuffled too, because `Dataset.split` holds out the last training images: in data
-sorted by class those would all be of one class.
+The order of the training images is shuffled too, because `Dataset.split` holds out the last ones:
+in data sorted by class they would all belong to one class.
 """
 
 import torch
@@ -12,12 +12,15 @@ from pyro_vae.data.messages import DataError
 
 
 def shuffled(count: int, seed: int) -> Tensor:
-    """The indices 0 to count - 1 in an order fixed by `seed`; touches no global generator."""
+    """Return the indices 0 to `count` - 1 in an order fixed by `seed`: int64, (count,).
+
+    The global random state is neither used nor changed.
+    """
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-def test_count(name: str, count: int, fraction: float) -> int:
-    """How many of `count` images are for testing: the fraction, at least 1 each way.
+def held_out_count(name: str, count: int, fraction: float) -> int:
+    """Return how many of `count` images become the test part, leaving at least 1 in each part.
 
     Raises:
         DataError: there are fewer than 2 images.
@@ -31,7 +34,7 @@ def test_count(name: str, count: int, fraction: float) -> int:
 
 
 def split_by_seed(name: str, data: ImageData, fraction: float, seed: int) -> Dataset:
-    """`fraction` of the images, drawn by `seed`, become the test part."""
-    held_out = test_count(name, len(data), fraction)
+    """Split images in two: a `fraction` of them, drawn by `seed`, becomes the test part."""
+    held_out = held_out_count(name, len(data), fraction)
     order = shuffled(len(data), seed)
     return Dataset(name, data.select(order[held_out:]), data.select(order[:held_out]))

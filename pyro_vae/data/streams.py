@@ -1,8 +1,8 @@
-"""Images that do not fit in memory: they stay in their files, and are read batch by batch.
+"""Images that do not fit in memory: they stay in their files and are read batch by batch.
 
-A `Stream` stands where an `ImageData` otherwise has its tensor. What is asked for in one go is read
-in this process; `batches` reads ahead in the worker processes of a `DataLoader`, a few batches at a
-time, so that memory stays bounded. Order and values are those that a tensor would give.
+A `Stream` takes the place of the tensor in an `ImageData`. Indexing it reads in this process;
+`batches` reads a few batches ahead in the worker processes of a `DataLoader`, so that memory use
+stays bounded. The images and their order are those that a tensor would give.
 """
 
 from __future__ import annotations
@@ -13,55 +13,56 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 _MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
-    """N images, uint8 of shape (N, C, H, W), read when they are asked for."""
+class Stream(Dataset[Tensor]):
+    """N images, uint8 of shape (N, C, H, W), that are read when they are used."""
 
     read: Callable[[Tensor], Tensor]
-    """int64 (n,), places in the files, -> uint8 (n, C, H, W); can be pickled, for the workers."""
-    places: Tensor
-    """int64, (N,)."""
+    """Maps positions in the files, int64 (n,), to images, uint8 (n, C, H, W); the workers need it
+    to be picklable."""
+    positions: Tensor
+    """int64, (N,): the position of each image in the files."""
     changes: tuple[Callable[[Tensor], Tensor], ...] = ()
-    """What is done to every batch that was read, one after the other."""
+    """Applied one after the other to every batch that was read."""
     device: torch.device = torch.device("cpu")
-    """Where images come to lie."""
+    """Where images are moved after reading."""
 
     dtype = torch.uint8
     ndim = 4
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     @property
     def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
-        return torch.Size((len(self), *self._fetch(self.places[:1]).shape[1:]))
+        """The shape (N, C, H, W)."""
+        return torch.Size((len(self), *self._fetch(self.positions[:1]).shape[1:]))
 
     def __getitem__(self, indices: slice | Tensor) -> Tensor:
-        """The images at `indices`, uint8 (n, C, H, W), read now."""
-        return self._fetch(self.places[_on_cpu(indices)]).to(self.device)
+        """Read the images at `indices` now: uint8, (n, C, H, W)."""
+        return self._fetch(self.positions[_on_cpu(indices)]).to(self.device)
 
     def select(self, indices: slice | Tensor) -> Stream:
-        """The images at `indices`, still in their files."""
-        return replace(self, places=self.places[_on_cpu(indices)])
+        """Return the images at `indices`, still in their files."""
+        return replace(self, positions=self.positions[_on_cpu(indices)])
 
     def then(self, change: Callable[[Tensor], Tensor]) -> Stream:
-        """The same images, with a change made to each batch that is read."""
+        """Return the same images, with a change applied to every batch that is read."""
         return replace(self, changes=(*self.changes, change))
 
     def to(self, device: torch.device | str) -> Stream:
-        """The same images, moved to a device when they are read."""
+        """Return the same images, moved to a device when they are read."""
         return replace(self, device=torch.device(device))
 
     def batches(self, indices: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The images at each of `indices`, read ahead by worker processes."""
+        """Yield the images at each of `indices`, read ahead by worker processes."""
         on_cpu = replace(self, device=torch.device("cpu"))  # Workers leave the accelerator alone.
-        loader = DataLoader(
+        loader: DataLoader[Tensor] = DataLoader(
             on_cpu,
             batch_size=None,  # A "sample" is a whole batch: nothing is left to collate.
             sampler=[_on_cpu(part) for part in indices],
@@ -71,20 +72,20 @@ class Stream:
         for levels in loader:
             yield levels.to(self.device)
 
-    def _fetch(self, places: Tensor) -> Tensor:
-        levels = self.read(places)
+    def _fetch(self, positions: Tensor) -> Tensor:
+        levels = self.read(positions)
         for change in self.changes:
             levels = change(levels)
         return levels
 
 
 def selected(images: Tensor | Stream, indices: slice | Tensor) -> Tensor | Stream:
-    """The images at `indices`; those of a stream stay in their files."""
+    """Return the images at `indices`; those of a stream stay in their files."""
     return images.select(indices) if isinstance(images, Stream) else images[indices]
 
 
 def changed(images: Tensor | Stream, change: Callable[[Tensor], Tensor]) -> Tensor | Stream:
-    """The images after a change, uint8 to uint8; a stream makes it whenever it reads."""
+    """Apply a change, uint8 to uint8, to images; a stream applies it whenever it reads."""
     return images.then(change) if isinstance(images, Stream) else change(images)
 
 

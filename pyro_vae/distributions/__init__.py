@@ -1,8 +1,9 @@
-"""The distributions that Pyro does not have, as Pyro distributions.
+"""Distributions that Pyro lacks, as Pyro distributions.
 
-Divergences in closed form are registered with torch's `kl_divergence`.
+Their closed-form divergences are registered with torch's `kl_divergence`.
 """
 
+from pyro_vae._spelling import old_names
 from pyro_vae.distributions.base import has_density
 from pyro_vae.distributions.flows import Flow, Planar, zuko
 from pyro_vae.distributions.latents import FlatDistribution, StraightThroughBernoulli
@@ -11,7 +12,7 @@ from pyro_vae.distributions.pixels import (
     LEVELS,
     ContinuousBernoulli,
     DiscretizedLogistic,
-    GreyBernoulli,
+    GrayBernoulli,
     LevelCategorical,
     levels,
 )
@@ -23,7 +24,7 @@ __all__ = [
     "DiscretizedLogistic",
     "FlatDistribution",
     "Flow",
-    "GreyBernoulli",
+    "GrayBernoulli",
     "HypersphereUniform",
     "LevelCategorical",
     "Mixture",
@@ -35,3 +36,5 @@ __all__ = [
     "log_area",
     "zuko",
 ]
+
+__getattr__ = old_names(__name__, {"GreyBernoulli": GrayBernoulli})

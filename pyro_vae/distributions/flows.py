@@ -1,21 +1,25 @@
-"""Normalising flows: Zuko's as Pyro distributions, and planar transforms."""
+"""Normalizing flows: Zuko's, as Pyro distributions, and planar transforms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from pyro.contrib.zuko import ZukoToPyro
 from torch import Tensor
 from torch.distributions import Distribution, Transform
+from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
+
+from pyro_vae.distributions.base import Shape
 
 constraints = dist.constraints
 
 
 @contextmanager
 def _unchanged(owner: type, *names: str) -> Iterator[None]:
-    """Class attributes are afterwards what they were before."""
+    """Restore a class's attributes at the end of a block."""
     before = {name: vars(owner)[name] for name in names}
     try:
         yield
@@ -24,7 +28,7 @@ def _unchanged(owner: type, *names: str) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-# Importing Zuko switches the validation of every distribution in the process off.
+# Importing Zuko switches off the validation of every distribution in the process.
 with _unchanged(Distribution, "_validate_args", "arg_constraints"):
     import zuko
 
@@ -32,48 +36,62 @@ with _unchanged(Distribution, "_validate_args", "arg_constraints"):
 class Flow(ZukoToPyro):
     """A base distribution pushed through Zuko's transforms.
 
-    A draw's log-density comes with it: that of the last draw is kept. Unlike `ZukoToPyro` it has
-    `rsample` and `sample`.
+    The log-density of a draw is computed along with it, and that of the last draw is kept. Unlike
+    `ZukoToPyro`, the class has `rsample` and `sample`.
 
     Args:
-        transform: from the latent vectors (..., D) to the base distribution's; draws invert it.
-        base: event shape (D,).
+        transform: the transform from latent vectors (..., D) to the base space; draws invert it.
+        base: the base distribution, event shape (D,).
+
+    Example:
+        >>> from torch.distributions import transforms
+        >>> base = dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1)
+        >>> flow = Flow(transforms.AffineTransform(1.0, 2.0, event_dim=1), base)
+        >>> flow.log_prob(flow.rsample((3,))).shape
+        torch.Size([3])
     """
 
-    arg_constraints = {}
+    arg_constraints: dict[str, Constraint] = {}
     support = constraints.real_vector
 
-    def __init__(self, transform: Transform, base: dist.Distribution) -> None:
-        super().__init__(_NormalizingFlow(transform, base))
-        self.drawn: tuple[Tensor | None, Tensor | None] = (None, None)
+    def __init__(self, transform: Transform, base: dist.TorchDistribution) -> None:
+        self._flow = _NormalizingFlow(transform, base)
+        super().__init__(self._flow)
+        self._last: tuple[Tensor, Tensor] | None = None
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "Flow":
-        return Flow(self.dist.transform, self.dist.base.expand(batch_shape))
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "Flow":
+        """Return the flow of the expanded base distribution."""
+        return Flow(self._flow.transform, self._flow.base.expand(batch_shape))
 
-    def __call__(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def __call__(self, sample_shape: Shape = torch.Size()) -> Tensor:
         return self.rsample(sample_shape)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
-        self.drawn = self.dist.rsample_and_log_prob(torch.Size(sample_shape))
-        return self.drawn[0]
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
+        """Draw latent vectors, ``(*sample_shape, *batch_shape, D)``, with gradients."""
+        z, log_prob = self._flow.rsample_and_log_prob(torch.Size(sample_shape))
+        self._last = z, log_prob
+        return z
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
+        """Draw latent vectors, ``(*sample_shape, *batch_shape, D)``, without gradients."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        x, log_prob = self.drawn
-        # What was drawn without gradients is scored anew where gradients are wanted.
-        if value is x and (log_prob.requires_grad or not torch.is_grad_enabled()):
-            return log_prob
-        return self.dist.log_prob(value)
+        """Return the log-density at latent vectors, that of the last draw without computing."""
+        if self._last is not None and value is self._last[0]:
+            log_prob = self._last[1]
+            # A draw without gradients is scored again where gradients are wanted.
+            if log_prob.requires_grad or not torch.is_grad_enabled():
+                return log_prob
+        return self._flow.log_prob(value)
 
 
 class Planar(Transform):
     r"""T planar transforms in turn, each :math:`f(z) = z + \hat u \tanh(w^T z + b)`.
 
-    Variational Inference with Normalizing Flows (Rezende and Mohamed, 2015), equation 10 and
-    appendix A.1, which makes each invertible. Its inverse is found along w by bisection.
+    Variational Inference with Normalizing Flows (Rezende and Mohamed, 2015), equation 10, and
+    appendix A.1, by which each is invertible. The inverse is found along w by bisection.
 
     Args:
         u: (..., T, D); the batch shape is that of the vectors transformed.
@@ -88,13 +106,13 @@ class Planar(Transform):
         super().__init__()
         product, square = (w * u).sum(-1, keepdim=True), w.square().sum(-1, keepdim=True)
         along = (F.softplus(product) - 1 - product) / square.clamp(min=1e-12)
-        # The new u's product with w, -1 at least: rounding could take the sum over D below that.
+        # The product of the new u with w is at least -1; rounding could take the sum below that.
         stretch = (product + along * square).clamp(min=1e-6 - 1)
         parts = (u + along * w, w, b[..., None], stretch)
         self.steps = list(zip(*(part.unbind(-2) for part in parts), strict=True))
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """f(x), (..., D), and the log-determinant of its Jacobian, (...)."""
+        """Return f(x), (..., D), and the logarithm of its Jacobian's determinant, (...)."""
         total = torch.zeros_like(x[..., 0])
         for u, w, b, stretch in self.steps:
             bent = torch.tanh((x * w).sum(-1, keepdim=True) + b)
@@ -112,14 +130,14 @@ class Planar(Transform):
         return y
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Of f at x, (...)."""
+        """Return the logarithm of the determinant of f's Jacobian at x, (...)."""
         return self.call_and_ladj(x)[1]
 
 
 def _solve(c: Tensor, k: Tensor, b: Tensor) -> Tensor:
-    """The a at which a + k tanh(a + b) = c, for k > -1: bisection, and a step of Newton's.
+    """Solve a + k tanh(a + b) = c for a, where k > -1, by bisection and one Newton step.
 
-    The last step brings the gradient, and the precision that bisection lacks.
+    The Newton step gives the gradient, and the precision that bisection lacks.
     """
     with torch.no_grad():
         low, high = c - k.abs(), c + k.abs()
@@ -133,6 +151,6 @@ def _solve(c: Tensor, k: Tensor, b: Tensor) -> Tensor:
 
 
 class _NormalizingFlow(zuko.distributions.NormalizingFlow):
-    """Zuko's, without its reliance on torch's base class being changed."""
+    """Zuko's flow, which otherwise relies on its change to torch's base class."""
 
-    arg_constraints = {}
+    arg_constraints: dict[str, Constraint] = {}

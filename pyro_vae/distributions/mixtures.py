@@ -1,42 +1,53 @@
-"""Mixtures of any distributions."""
+"""Mixtures of distributions of any family."""
+
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions.constraints import Constraint
 
-#: Numbers that a mixture draws at once: some draws of all its components.
+from pyro_vae.distributions.base import Shape
+
+#: The most numbers that a mixture draws at once, from all its components together.
 MOST_DRAWN = 2**24
 
 
 class Mixture(dist.TorchDistribution):
-    r"""A mixture of any K distributions of a family, :math:`\sum_k w_k \, p_k(x)`.
+    r"""A mixture of K distributions of the same family, :math:`\sum_k w_k \, p_k(x)`.
 
-    Unlike `MixtureSameFamily` it asks nothing of its components but `log_prob` and `sample`, and
-    keeps them as they are when expanded.
+    Unlike `MixtureSameFamily`, it needs only `log_prob` and `sample` of its components, and does
+    not expand them when it is expanded itself.
 
     Args:
-        logits: unnormalised log-weights, (K,).
+        logits: unnormalized log-weights, (K,).
         components: a distribution of batch shape (K,).
+        batch_shape: the batch shape of the mixture.
+
+    Example:
+        >>> components = dist.Normal(torch.randn(5, 2), 1.0).to_event(1)
+        >>> mixture = Mixture(torch.zeros(5), components)
+        >>> mixture.batch_shape, mixture.event_shape, mixture.sample((3,)).shape
+        (torch.Size([]), torch.Size([2]), torch.Size([3, 2]))
     """
 
-    arg_constraints = {}
+    arg_constraints: dict[str, Constraint] = {}
 
     def __init__(
         self,
         logits: Tensor,
-        components: dist.Distribution,
-        batch_shape: torch.Size = torch.Size(),
+        components: dist.TorchDistribution,
+        batch_shape: Shape = torch.Size(),
     ) -> None:
         self.logits, self.components = logits.log_softmax(-1), components
         super().__init__(torch.Size(batch_shape), components.event_shape, validate_args=False)
 
     @property
-    def support(self) -> Constraint:
-        """The components' support."""
+    def support(self) -> Constraint | None:
+        """The support of the components."""
         return self.components.support
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "Mixture":
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "Mixture":
         return Mixture(self.logits, self.components, batch_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -44,7 +55,7 @@ class Mixture(dist.TorchDistribution):
         total = (self.logits + each).logsumexp(-1)
         return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         shape = torch.Size(sample_shape) + self.batch_shape
         at_once = max(1, MOST_DRAWN // (len(self.logits) * self.event_shape.numel()))
         with torch.no_grad():
@@ -53,7 +64,7 @@ class Mixture(dist.TorchDistribution):
         return draws.reshape(shape + self.event_shape)
 
     def _draw(self, count: int) -> Tensor:
-        """Draws, one after another: of every component, and one of these chosen."""
+        """Draw from every component, and choose one of these draws, `count` times."""
         draws = self.components.sample((count,))
         chosen = dist.Categorical(logits=self.logits).sample((count,))
         return draws[torch.arange(count, device=draws.device), chosen]

@@ -1,4 +1,4 @@
-"""Of pixels: grey values in [0, 1], or one of 256 levels."""
+"""Distributions of pixels: of gray values in [0, 1], or of one of 256 levels."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Parametric
+from pyro_vae.distributions.base import Parametric, Shape
 
 constraints = dist.constraints
 
@@ -16,7 +16,7 @@ LEVELS = 256
 
 
 class _Levels(Constraint):
-    """Grey values k/255, k = 0, ..., 255."""
+    """The gray values k/255, k = 0, ..., 255."""
 
     is_discrete = True
 
@@ -29,8 +29,13 @@ class _Levels(Constraint):
 levels = _Levels()
 
 
-class GreyBernoulli(dist.Bernoulli):
-    """A Bernoulli whose log-probability is also taken at grey levels between 0 and 1."""
+class GrayBernoulli(dist.Bernoulli):
+    """A Bernoulli that also scores gray levels between 0 and 1, by the cross-entropy.
+
+    Example:
+        >>> GrayBernoulli(logits=torch.zeros(1)).log_prob(torch.tensor([0.5]))
+        tensor([-0.6931])
+    """
 
     support = constraints.unit_interval
 
@@ -38,12 +43,16 @@ class GreyBernoulli(dist.Bernoulli):
 class ContinuousBernoulli(Parametric):
     r"""The density on [0, 1] proportional to :math:`\lambda^x (1 - \lambda)^{1 - x}`.
 
-    With the logit :math:`l` of :math:`\lambda` its normaliser is :math:`l / \tanh(l / 2)`, stable
-    for every l but 0, where a series takes over. (torch's own clamps the probabilities, and is no
-    longer normalised beyond logits of 16.)
+    With the logit :math:`l` of :math:`\lambda`, its normalizer is :math:`l / \tanh(l / 2)`, which
+    is stable except near 0, where a series replaces it. (torch's class clamps the probabilities,
+    and is not normalized for logits beyond 16.)
 
     Args:
         logits: the logit l, any shape.
+
+    Example:
+        >>> ContinuousBernoulli(torch.tensor([0.0, 2.0])).mean
+        tensor([0.5000, 0.6565])
     """
 
     arg_constraints = {"logits": constraints.real}
@@ -59,8 +68,8 @@ class ContinuousBernoulli(Parametric):
         cross_entropy = F.softplus(self.logits) - value * self.logits
         return math.log(2) + _log_of_ratio_to_tanh(self.logits / 2) - cross_entropy
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
-        """By inverting the distribution function of the half with negative logits."""
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
+        """Draw by inverting the distribution function, which is stable for negative logits."""
         with torch.no_grad():
             logits = self.logits.expand(self._extended_shape(sample_shape))
             u, negative = torch.rand_like(logits), -logits.abs().clamp(min=1e-6)
@@ -69,7 +78,7 @@ class ContinuousBernoulli(Parametric):
 
     @property
     def mean(self) -> Tensor:
-        """E x = (1 + coth(l / 2) - 2 / l) / 2."""
+        """The mean, (1 + coth(l / 2) - 2 / l) / 2."""
         half = self.logits / 2
         small = half.abs() < 0.3
         safe = torch.where(small, torch.ones_like(half), half)
@@ -79,7 +88,7 @@ class ContinuousBernoulli(Parametric):
 
 
 def _log_of_ratio_to_tanh(a: Tensor) -> Tensor:
-    """log(a / tanh a), also near 0."""
+    """Return log(a / tanh a), near 0 by its series."""
     small = a.abs() < 0.1
     safe = torch.where(small, torch.ones_like(a), a.abs())
     square = torch.where(small, a, torch.zeros_like(a)) ** 2
@@ -88,16 +97,21 @@ def _log_of_ratio_to_tanh(a: Tensor) -> Tensor:
 
 
 class DiscretizedLogistic(Parametric):
-    r"""A logistic distribution rounded to the values k/255; the end values absorb the tails.
+    r"""A logistic distribution rounded to the values k/255; the values 0 and 1 absorb the tails.
 
     .. math:: P(k) = \sigma(a) - \sigma(b), \qquad
         a, b = \frac{k/255 \pm 1/510 - \mu}{s},
 
-    computed as :math:`\sigma(a) \, \sigma(-b) \, (1 - e^{b - a})`, which never cancels.
+    computed as :math:`\sigma(a) \, \sigma(-b) \, (1 - e^{b - a})`, which avoids cancellation.
 
     Args:
         loc: the location mu, any shape, in units of [0, 1] images.
         scale: the scale s, positive, in the same units.
+
+    Example:
+        >>> p = DiscretizedLogistic(torch.tensor(0.5), torch.tensor(0.1))
+        >>> f"{p.log_prob(torch.arange(256) / 255).exp().sum():.4f}"
+        '1.0000'
     """
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
@@ -117,7 +131,7 @@ class DiscretizedLogistic(Parametric):
         inside = torch.where(value > 1 - half, above, below + above + width)
         return torch.where(value < half, below, inside)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         with torch.no_grad():
             noise = torch.rand(
                 self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device
@@ -127,13 +141,19 @@ class DiscretizedLogistic(Parametric):
 
     @property
     def mean(self) -> Tensor:
-        """The mean before rounding, of the tails cut at 0 and 1: right to half a level, 1/510."""
+        """The mean, up to 1/510: that of the values clamped to [0, 1], before rounding."""
         rise = F.softplus(self.loc / self.scale) - F.softplus((self.loc - 1) / self.scale)
         return self.scale * rise
 
 
 class LevelCategorical(dist.Categorical):
-    """A categorical distribution over the values k/255; logits (..., 256)."""
+    """A categorical distribution over the values k/255, with logits (..., 256).
+
+    Example:
+        >>> p = LevelCategorical(logits=torch.zeros(3, 256))
+        >>> p.log_prob(torch.tensor([0.0, 0.2, 1.0])).exp() * 256
+        tensor([1., 1., 1.])
+    """
 
     support = levels
     has_enumerate_support = False
@@ -145,11 +165,11 @@ class LevelCategorical(dist.Categorical):
         level, logits = torch.broadcast_tensors(level.unsqueeze(-1), self.logits)
         return logits.gather(-1, level[..., :1]).squeeze(-1)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         level = super().sample(sample_shape)
         return level.to(self.logits.dtype) / (LEVELS - 1)
 
     @property
     def mean(self) -> Tensor:
-        """The expected grey value, in [0, 1]."""
+        """The expected gray value, in [0, 1]."""
         return self.probs @ torch.linspace(0, 1, LEVELS).to(self.probs)

@@ -1,34 +1,42 @@
-"""Of directions: the uniform distribution on a sphere, and one around a direction."""
+"""Distributions of directions: uniform on a sphere, and concentrated around a direction."""
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import register_kl
+from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Parametric
+from pyro_vae.distributions.base import Parametric, Shape
 
 constraints = dist.constraints
 
 
 class HypersphereUniform(dist.TorchDistribution):
-    """Uniform on the unit sphere S^(D-1) in D coordinates, with respect to its surface.
+    """The uniform distribution on the surface of the unit sphere S^(D-1) in D coordinates.
 
     Args:
-        like: a vector (D,), D > 1, whose type and device the draws have.
+        like: a vector (D,), D > 1, whose precision and device the draws have.
+        batch_shape: the batch shape.
+
+    Example:
+        >>> p = HypersphereUniform(torch.zeros(3))
+        >>> p.sample((5,)).norm(dim=-1).allclose(torch.ones(5))
+        True
     """
 
-    arg_constraints = {}
+    arg_constraints: dict[str, Constraint] = {}
     support = constraints.sphere
     has_rsample = True
 
-    def __init__(self, like: Tensor, batch_shape: torch.Size = torch.Size()) -> None:
+    def __init__(self, like: Tensor, batch_shape: Shape = torch.Size()) -> None:
         self.like = like
         super().__init__(torch.Size(batch_shape), like.shape)
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "HypersphereUniform":
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "HypersphereUniform":
         return HypersphereUniform(self.like, batch_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -37,7 +45,7 @@ class HypersphereUniform(dist.TorchDistribution):
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         return value.new_full(shape, -log_area(self.event_shape[0]))
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         return _on_sphere(self.like, self._extended_shape(sample_shape))
 
     @property
@@ -47,7 +55,12 @@ class HypersphereUniform(dist.TorchDistribution):
 
 
 def log_area(dimension: int) -> float:
-    """The logarithm of the area of the unit sphere in `dimension` coordinates."""
+    """Return the logarithm of the area of the unit sphere in `dimension` coordinates.
+
+    Example:
+        >>> f"{math.exp(log_area(3)):.3f}"  # 4 pi
+        '12.566'
+    """
     return math.log(2) + dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2)
 
 
@@ -56,17 +69,22 @@ def _on_sphere(like: Tensor, shape: torch.Size) -> Tensor:
 
 
 class PowerSpherical(Parametric):
-    r"""The power spherical distribution on S^(D-1), exactly reparameterised for every D > 1.
+    r"""The power spherical distribution on S^(D-1), exactly reparameterized for every D > 1.
 
     .. math:: p(x; \mu, \kappa) \propto (1 + \mu^T x)^\kappa
 
-    The Power Spherical distribution (De Cao and Aziz, 2020). Draws combine a Beta
-    variable, along mu, with a uniform direction across it. Logarithms are taken of
-    (1 + mu^T x) / 2, so that nothing large cancels at high concentrations.
+    The Power Spherical distribution (De Cao and Aziz, 2020). A draw combines a Beta variable along
+    mu with a uniform direction orthogonal to it. Logarithms are those of (1 + mu^T x) / 2, which
+    avoids the cancellation of large numbers at high concentrations.
 
     Args:
         loc: the mean direction mu, unit vectors (..., D).
         concentration: kappa > 0, shape (...).
+
+    Example:
+        >>> q = PowerSpherical(torch.eye(3), torch.tensor([1.0, 10.0, 100.0]))
+        >>> q.rsample((5,)).shape, q.entropy().argmax()
+        (torch.Size([5, 3, 3]), tensor(0))
     """
 
     arg_constraints = {"loc": constraints.sphere, "concentration": constraints.positive}
@@ -83,17 +101,17 @@ class PowerSpherical(Parametric):
 
     @property
     def mean(self) -> Tensor:
-        """The mean direction, which (like torch's VonMises) lies on the sphere."""
+        """The mean direction, (..., D), which lies on the sphere, as that of torch's `VonMises`."""
         return self.loc
 
     @property
     def variance(self) -> Tensor:
-        """The variance of every coordinate, around the expectation in R^D."""
+        """The variance of every coordinate around its expectation in R^D, (..., D)."""
         along, across = self._moments()
         return across[..., None] + (along - across)[..., None] * self.loc**2
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """The variances along and across the mean direction, shape (...) each."""
+        """Return the variances along and across the mean direction, each of shape (...)."""
         alpha, beta = self._beta
         total = alpha + beta
         along = 4 * alpha * beta / (total**2 * (total + 1))
@@ -126,11 +144,11 @@ class PowerSpherical(Parametric):
         entropy = self._log_normalizer() - self.concentration * expected
         return entropy.to(self.loc.dtype)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         alpha, beta = self._beta
-        # Both parts of the Beta variable, z and 1 - z: neither loses its digits near 0. In single
-        # precision torch's gradient with respect to alpha is a third too small at alpha = 1e5.
+        # A Dirichlet draw gives both z and 1 - z of the Beta variable, so that neither loses digits
+        # near 0. In single precision, torch's gradient is a third too small at alpha = 1e5.
         both = _precise(torch.stack([alpha, torch.full_like(alpha, beta)], -1))
         both = dist.Dirichlet(both, validate_args=False).rsample(sample_shape).to(alpha.dtype)
         near, far = both.clamp(min=torch.finfo(both.dtype).tiny).split(1, dim=-1)
@@ -139,9 +157,10 @@ class PowerSpherical(Parametric):
         return F.normalize(self._turned(pole), dim=-1)
 
     def _turned(self, x: Tensor) -> Tensor:
-        """Turn the first axis to the mean direction, by a reflection.
+        """Map vectors so that the first axis goes to the mean direction.
 
-        In a plane that is never near degenerate: to -mu and back where mu is on the axis's side.
+        The map is a reflection. Where mu is near the axis, it goes to -mu and back, so that its
+        plane is never nearly degenerate.
         """
         first = torch.zeros_like(self.loc)
         first[..., 0] = torch.where(self.loc[..., 0] >= 0, 1.0, -1.0)
@@ -151,7 +170,7 @@ class PowerSpherical(Parametric):
 
 
 def _precise(x: Tensor) -> Tensor:
-    """Double precision, for differences of large numbers, where the device has it."""
+    """Return x in double precision, for differences of large numbers, if the device has it."""
     return x if x.device.type == "mps" else x.double()
 
 

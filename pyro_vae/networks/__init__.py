@@ -1,16 +1,16 @@
-"""Encoders and decoders: networks only, no probability.
+"""Encoders and decoders: networks only, without probability.
 
 An encoder maps images (..., C, H, W) to features (..., F); a decoder maps latent vectors (..., D)
-to (..., C, H, W), unsquashed. Leading dimensions are folded into one batch, so that particles
-and importance samples pass through unchanged. Sizes come from the image, odd ones included, down to
-a single pixel.
+to unbounded values (..., C, H, W). Leading dimensions are folded into one batch, so that particles
+and importance samples pass through unchanged. The size of the image sets the size of the layers;
+any image works, with odd sides and down to a single pixel.
 
 =====================  =============================================================
-pair                   what it is made of
+pair                   layers
 =====================  =============================================================
 ``Conv``               strided convolutions, ReLU
-``BatchNorm``          convolutions of any strides, batch normalisation, leaky ReLU
-``Halving``            the same, as deep as the image is large
+``BatchNorm``          convolutions of any strides, batch normalization, leaky ReLU
+``Halving``            the same; the depth follows from the size of the image
 ``FullyConnected``     linear layers, described by a list
 ``MLP``                linear layers of given widths, ReLU
 ``ResNet``             residual blocks

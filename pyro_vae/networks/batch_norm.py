@@ -1,4 +1,4 @@
-"""Convolutions of any strides, batch normalisation, leaky ReLU."""
+"""Convolutions of any strides, with batch normalization and leaky ReLU."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,25 +6,32 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pyro_vae.errors import ArgumentError
 from pyro_vae.networks.convolutional import enlarging, start
-from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after
+from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after
 
 
 class BatchNormEncoder(Encoder):
-    """Convolutions 3x3, each followed by batch normalisation and leaky ReLU.
+    """Convolutions 3x3, each followed by batch normalization and leaky ReLU.
 
-    A convolution of stride s leaves 1/s of the height and of the width, rounded up. Batch
-    normalisation has PyTorch's momentum 0.1 (the weight of the newest batch in the running
+    A convolution of stride s divides the height and the width by s, rounding up. Batch
+    normalization has PyTorch's momentum 0.1 (the weight of the newest batch in the running
     statistics) and eps 1e-5: see `BatchNorm`.
 
     Args:
         image_shape: (C, H, W).
-        channels: the channels after each convolution.
-        strides: of each convolution.
-        slope: of the leaky ReLU below 0.
+        channels: the number of channels after each convolution.
+        strides: the stride of each convolution.
+        slope: the slope of the leaky ReLU below 0.
 
     Raises:
-        ValueError: there is not one stride for each convolution.
+        ArgumentError: there is not one stride for each convolution.
+
+    Example:
+        >>> import torch
+        >>> encoder = BatchNormEncoder((1, 28, 28), channels=(8, 16), strides=(1, 2))
+        >>> encoder(torch.rand(5, 1, 28, 28)).shape, encoder.features
+        (torch.Size([5, 3136]), 3136)
     """
 
     def __init__(
@@ -52,17 +59,23 @@ class BatchNormEncoder(Encoder):
 class BatchNormDecoder(Decoder):
     """A linear layer, then transposed convolutions that mirror `BatchNormEncoder`.
 
-    All but the last are followed by batch normalisation (momentum 0.1, eps 1e-5) and leaky ReLU.
+    All but the last are followed by batch normalization (momentum 0.1, eps 1e-5) and leaky ReLU.
 
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        channels: the channels before each transposed convolution.
-        strides: of each transposed convolution: by how much it enlarges.
-        slope: of the leaky ReLU below 0.
+        channels: the number of channels before each transposed convolution.
+        strides: the stride of each transposed convolution, by which it enlarges the image.
+        slope: the slope of the leaky ReLU below 0.
 
     Raises:
-        ValueError: there is not one stride for each transposed convolution.
+        ArgumentError: there is not one stride for each transposed convolution.
+
+    Example:
+        >>> import torch
+        >>> decoder = BatchNormDecoder(2, (1, 28, 28), channels=(16, 8), strides=(2, 1))
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 1, 28, 28])
     """
 
     def __init__(
@@ -75,7 +88,7 @@ class BatchNormDecoder(Decoder):
     ) -> None:
         super().__init__()
         _require_as_many(channels, strides)
-        self.image_shape = tuple(image_shape)
+        self.image_shape = as_shape(image_shape)
         sizes = sizes_after(image_shape, strides[::-1])[::-1]
         layers = start(latent_size, (channels[0], *sizes[0]))
         steps = zip(pairwise((*channels, image_shape[0])), pairwise(sizes), strides, strict=True)
@@ -91,15 +104,24 @@ class BatchNormDecoder(Decoder):
 class HalvingEncoder(BatchNormEncoder):
     """A `BatchNormEncoder` that halves the image until its longer side is at most `smallest`.
 
-    The first convolution has `first` channels, all others `channels`; there is at least one. An
-    image of 256x256 takes five to come to 8x8, one of 128x128 four, one of 64x64 three.
+    There is at least one convolution; the first has `first` channels, the others `channels`. An
+    image of 256x256 needs five to reach 8x8, one of 128x128 four, and one of 64x64 three.
 
     Args:
         image_shape: (C, H, W).
-        first: channels after the first convolution.
-        channels: channels after every other.
-        smallest: pixels of the longer side at which halving ends, at least 1.
-        slope: of the leaky ReLU below 0.
+        first: the number of channels after the first convolution.
+        channels: the number of channels after each other convolution.
+        smallest: the length of the longer side, in pixels, at which halving ends; at least 1.
+        slope: the slope of the leaky ReLU below 0.
+
+    Raises:
+        ArgumentError: smallest is below 1.
+
+    Example:
+        >>> import torch
+        >>> encoder = HalvingEncoder((3, 64, 64), first=8, channels=16)
+        >>> encoder(torch.rand(5, 3, 64, 64)).shape  # 16 channels of 8x8
+        torch.Size([5, 1024])
     """
 
     def __init__(
@@ -115,15 +137,24 @@ class HalvingEncoder(BatchNormEncoder):
 
 
 class HalvingDecoder(BatchNormDecoder):
-    """The mirror of `HalvingEncoder`: doubles the image, from at most `smallest` pixels a side.
+    """A `BatchNormDecoder` that mirrors `HalvingEncoder` and doubles the image.
 
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        last: channels before the last transposed convolution.
-        channels: channels before every other.
-        smallest: pixels of the longer side from which doubling starts, at least 1.
-        slope: of the leaky ReLU below 0.
+        last: the number of channels before the last transposed convolution.
+        channels: the number of channels before each other transposed convolution.
+        smallest: the length of the longer side, in pixels, from which doubling starts; at least 1.
+        slope: the slope of the leaky ReLU below 0.
+
+    Raises:
+        ArgumentError: smallest is below 1.
+
+    Example:
+        >>> import torch
+        >>> decoder = HalvingDecoder(2, (3, 64, 64), last=8, channels=16)
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 3, 64, 64])
     """
 
     def __init__(
@@ -141,11 +172,11 @@ class HalvingDecoder(BatchNormDecoder):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation, momentum 0.1, eps 1e-5; a lone value is normalised as in evaluation.
+    """Batch normalization that also accepts a single value in each channel.
 
-    Batch Normalization (Ioffe and Szegedy, 2015). A channel has one value only where the last
-    batch of an epoch is a single image, shrunk to a single pixel: a value without a variance,
-    at which PyTorch's own stops the training.
+    Batch Normalization (Ioffe and Szegedy, 2015), with momentum 0.1 and eps 1e-5. A single value
+    occurs where the last batch of an epoch is one image, reduced to one pixel. It has no variance,
+    so that PyTorch's class raises an error; here it is normalized as in evaluation mode.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,13 +187,13 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def halvings(image_shape: ImageShape, smallest: int = 8) -> int:
-    """How often an image is halved until its longer side is at most `smallest`: at least once.
+    """Return how often an image is halved until its longer side is at most `smallest`, at least 1.
 
     Raises:
-        ValueError: `smallest` is below 1.
+        ArgumentError: `smallest` is below 1.
     """
     if smallest < 1:
-        raise ValueError(f"An image cannot be halved to {smallest} pixels: smallest is 1 or more.")
+        raise ArgumentError(f"smallest must be at least 1 pixel, got {smallest}.")
     times = 1
     while max(sizes_after(image_shape, (2,) * times)[-1]) > smallest:
         times += 1
@@ -171,6 +202,7 @@ def halvings(image_shape: ImageShape, smallest: int = 8) -> int:
 
 def _require_as_many(channels: Sequence[int], strides: Sequence[int]) -> None:
     if len(channels) != len(strides):
-        raise ValueError(
-            f"channels and strides must be as many: {tuple(channels)} and {tuple(strides)}."
+        raise ArgumentError(
+            "channels and strides must have the same length, got "
+            f"{tuple(channels)} and {tuple(strides)}."
         )

@@ -1,19 +1,25 @@
-"""Strided convolutions and their transposes, ReLU."""
+"""Strided convolutions and their transposes, with ReLU."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
 
-from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after, values_in
+from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after, values_in
 
 
 class ConvEncoder(Encoder):
-    """Convolutions 3x3, stride 2, padding 1, each followed by ReLU; each halves the image.
+    """Convolutions 3x3 with stride 2, each followed by ReLU; each halves the image.
 
     Args:
         image_shape: (C, H, W).
-        channels: the channels after each convolution.
+        channels: the number of channels after each convolution.
+
+    Example:
+        >>> import torch
+        >>> encoder = ConvEncoder((1, 28, 28), channels=(8, 16))
+        >>> encoder(torch.rand(5, 1, 28, 28)).shape, encoder.features
+        (torch.Size([5, 784]), 784)
     """
 
     def __init__(self, image_shape: ImageShape, channels: Sequence[int] = (32, 64, 128)) -> None:
@@ -32,7 +38,13 @@ class ConvDecoder(Decoder):
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        channels: the channels before each transposed convolution.
+        channels: the number of channels before each transposed convolution.
+
+    Example:
+        >>> import torch
+        >>> decoder = ConvDecoder(2, (1, 28, 28), channels=(16, 8))
+        >>> decoder(torch.zeros(3, 5, 2)).shape
+        torch.Size([3, 5, 1, 28, 28])
     """
 
     def __init__(
@@ -42,7 +54,7 @@ class ConvDecoder(Decoder):
         channels: Sequence[int] = (128, 64, 32),
     ) -> None:
         super().__init__()
-        self.image_shape = tuple(image_shape)
+        self.image_shape = as_shape(image_shape)
         sizes = sizes_after(image_shape, (2,) * len(channels))[::-1]
         layers = start(latent_size, (channels[0], *sizes[0]))
         steps = zip(pairwise((*channels, image_shape[0])), pairwise(sizes), strict=True)
@@ -52,13 +64,14 @@ class ConvDecoder(Decoder):
 
 
 def start(latent_size: int, shape: ImageShape) -> list[nn.Module]:
-    """A linear layer from a latent vector to a small image."""
+    """Return a linear layer from a latent vector to a small image."""
     return [nn.Linear(latent_size, values_in(shape)), nn.Unflatten(1, shape)]
 
 
 def enlarging(
     before: int, after: int, small: tuple[int, int], large: tuple[int, int], stride: int
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution 3x3, in shape the inverse of a convolution from large to small."""
-    missing = tuple(b - 1 - (a - 1) * stride for a, b in zip(small, large, strict=True))
+    """Return a transposed convolution 3x3 that undoes the shape of one from large to small."""
+    height, width = (b - 1 - (a - 1) * stride for a, b in zip(small, large, strict=True))
+    missing = (height, width)
     return nn.ConvTranspose2d(before, after, 3, stride=stride, padding=1, output_padding=missing)

@@ -5,17 +5,18 @@ from typing import Literal, Required, TypedDict
 
 from torch import nn
 
-from pyro_vae.networks.network import Decoder, Encoder, ImageShape, values_in
+from pyro_vae.errors import ArgumentError
+from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, values_in
 
 
 class Layers(TypedDict, total=False):
-    """A descriptor of linear layers of one width, each followed by an activation.
+    """A descriptor of linear layers of the same width, each followed by an activation.
 
     Attributes:
-        layers: how many, 1 unless given.
-        in_features: what the first takes; unless given, what the layer before returns.
-        out_features: what each returns.
-        activation: a name in `ACTIVATIONS`, "relu" unless given.
+        layers: the number of layers, 1 by default.
+        in_features: the features that the first takes, by default those of the layer before.
+        out_features: the features that each returns.
+        activation: a name in `ACTIVATIONS`, "relu" by default.
     """
 
     layers: int
@@ -39,14 +40,20 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 class FullyConnectedEncoder(Encoder):
     """Linear layers on the flattened image, described by a list.
 
-    On the command line `--encoder.descriptors '[{out_features: 400, activation: leaky_relu}]'`.
+    On the command line, the list is `--encoder.descriptors '[{out_features: 400, layers: 2}]'`.
 
     Args:
         image_shape: (C, H, W).
-        descriptors: of the layers, from the image on.
+        descriptors: the descriptors of the layers, from the image on.
 
     Raises:
-        ValueError: the layers do not fit each other or the image, or a key is unknown.
+        ArgumentError: the layers do not fit each other or the image, or a key is unknown.
+
+    Example:
+        >>> import torch
+        >>> encoder = FullyConnectedEncoder((1, 8, 8), [{"out_features": 100, "layers": 2}])
+        >>> encoder(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 100])
     """
 
     def __init__(
@@ -65,10 +72,16 @@ class FullyConnectedDecoder(Decoder):
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        descriptors: of the layers from the latent vector to before the last.
+        descriptors: the descriptors of all layers but the last, from the latent vector on.
 
     Raises:
-        ValueError: the layers do not fit each other or D, or a key is unknown.
+        ArgumentError: the layers do not fit each other or D, or a key is unknown.
+
+    Example:
+        >>> import torch
+        >>> decoder = FullyConnectedDecoder(2, (1, 8, 8), [{"out_features": 100}])
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 1, 8, 8])
     """
 
     def __init__(
@@ -78,7 +91,7 @@ class FullyConnectedDecoder(Decoder):
         descriptors: Sequence[Layers] = ({"out_features": 400, "activation": "leaky_relu"},),
     ) -> None:
         super().__init__()
-        self.image_shape = tuple(image_shape)
+        self.image_shape = as_shape(image_shape)
         layers, features = stack(descriptors, latent_size)
         self.layers = nn.Sequential(*layers, nn.Linear(features, values_in(image_shape)))
 
@@ -88,7 +101,13 @@ class MLPEncoder(FullyConnectedEncoder):
 
     Args:
         image_shape: (C, H, W).
-        hidden: the features after each layer.
+        hidden: the number of features after each layer.
+
+    Example:
+        >>> import torch
+        >>> encoder = MLPEncoder((1, 8, 8), hidden=(100, 50))
+        >>> encoder(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 50])
     """
 
     def __init__(self, image_shape: ImageShape, hidden: Sequence[int] = (512,)) -> None:
@@ -101,7 +120,13 @@ class MLPDecoder(FullyConnectedDecoder):
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        hidden: the features after each layer but the last.
+        hidden: the number of features after each layer but the last.
+
+    Example:
+        >>> import torch
+        >>> decoder = MLPDecoder(2, (1, 8, 8), hidden=(50, 100))
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 1, 8, 8])
     """
 
     def __init__(
@@ -111,10 +136,10 @@ class MLPDecoder(FullyConnectedDecoder):
 
 
 def stack(descriptors: Sequence[Layers], features: int) -> tuple[list[nn.Module], int]:
-    """The layers that descriptors describe, for vectors of `features`; and how many they return.
+    """Return the layers of descriptors, on vectors of `features`, and the size of their output.
 
     Raises:
-        ValueError: the layers do not fit each other, or a descriptor lacks or mistakes a key.
+        ArgumentError: the layers do not fit each other, or a key is missing or unknown.
     """
     result: list[nn.Module] = []
     for place, descriptor in enumerate(descriptors, start=1):
@@ -130,15 +155,17 @@ def _check(descriptor: Layers, place: int, features: int) -> None:
     name = f"Layer descriptor {place}, {dict(descriptor)},"
     known = Layers.__annotations__
     if unknown := set(descriptor) - set(known):
-        raise ValueError(
-            f"{name} has unknown keys {sorted(unknown)}: known are {', '.join(known)}."
+        raise ArgumentError(
+            f"{name} has unknown keys {sorted(unknown)}: the known ones are {', '.join(known)}."
         )
     if "out_features" not in descriptor:
-        raise ValueError(f"{name} does not say its out_features.")
+        raise ArgumentError(f"{name} needs a key out_features.")
     if descriptor.get("activation", "relu") not in ACTIVATIONS:
-        raise ValueError(f"{name}: known activations are {', '.join(ACTIVATIONS)}.")
+        raise ArgumentError(f"{name}: the known activations are {', '.join(ACTIVATIONS)}.")
     if descriptor.get("in_features", features) != features:
-        raise ValueError(f"{name} is given {features} features: leave out in_features, or fix it.")
+        raise ArgumentError(
+            f"{name} is given {features} features: set in_features to {features}, or leave it out."
+        )
 
 
 def _described(hidden: Sequence[int]) -> list[Layers]:

@@ -1,16 +1,19 @@
-"""What an encoder and a decoder are, and the sizes of images on their way through."""
+"""The base classes of encoders and decoders, and the sizes of images within them."""
 
 from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from pyro_vae.module import Module
+from pyro_vae._module import Module
 
 ImageShape = tuple[int, int, int]
 
 
 class Encoder(Module):
-    """Images (..., C, H, W) to features (..., F). Subclasses set `layers` and `features`."""
+    """A network from images (..., C, H, W) to features (..., F).
+
+    Subclasses set `layers` and `features`, the number F.
+    """
 
     layers: nn.Module
     features: int
@@ -21,36 +24,48 @@ class Encoder(Module):
 
 
 class Decoder(Module):
-    """Latent vectors (..., D) to images (..., C, H, W). Subclasses set `layers`, `image_shape`."""
+    """A network from latent vectors (..., D) to images (..., C, H, W).
+
+    Subclasses set `layers` and `image_shape`, (C, H, W).
+    """
 
     layers: nn.Module
     image_shape: ImageShape
 
     def widened(self, outputs: int) -> "Decoder":
-        """The same untrained network with `outputs` times as many output channels.
+        """Return the same network, untrained, with `outputs` times as many output channels.
 
-        For likelihoods with several parameters for each value of an image: what it returns,
+        It serves likelihoods with several parameters for each value of an image: its output,
         (..., outputs * C, H, W), is grouped by parameter, then by channel.
         """
+        if outputs == 1:
+            return self
         channels, height, width = self.image_shape
-        wide = {"image_shape": (channels * outputs, height, width)}
-        return self if outputs == 1 else type(self)(**{**self._arguments, **wide})
+        wide = (channels * outputs, height, width)
+        return type(self)(**{**self._arguments, "image_shape": wide})
 
     def forward(self, z: Tensor) -> Tensor:
         images = self.layers(z.reshape(-1, z.shape[-1]))
         return images.reshape(*z.shape[:-1], *self.image_shape)
 
 
+def as_shape(image_shape: Iterable[int]) -> ImageShape:
+    """Return the shape of an image, given as any sequence of (C, H, W), as a tuple."""
+    channels, height, width = image_shape
+    return channels, height, width
+
+
 def values_in(image_shape: ImageShape) -> int:
-    """The number P of values in an image (C, H, W)."""
+    """Return the number of values in an image (C, H, W)."""
     channels, height, width = image_shape
     return channels * height * width
 
 
 def sizes_after(image_shape: ImageShape, strides: Iterable[int]) -> list[tuple[int, int]]:
-    """(H, W) of an image, and after each division by a stride, rounded up."""
-    sizes = [tuple(image_shape[1:])]
+    """Return (H, W) of an image, and after each division by a stride, rounded up."""
+    _, height, width = image_shape
+    sizes = [(height, width)]
     for stride in strides:
-        height, width = sizes[-1]
-        sizes.append((-(-height // stride), -(-width // stride)))
+        height, width = -(-height // stride), -(-width // stride)
+        sizes.append((height, width))
     return sizes

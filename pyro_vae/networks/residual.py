@@ -1,8 +1,8 @@
-"""Residual blocks: ResNet-18 for small images, and its mirror.
+"""Residual networks: ResNet-18 for small images, and its mirror.
 
-Not built on torchvision's ResNet: that would need its first convolution, its pooling and its
-classifier replaced, has one width, no decoder, and takes seconds to import wherever a model is
-loaded. A test holds our encoder to torchvision's, weight by weight.
+They are not built on torchvision's ResNet, whose first convolution, pooling and classifier would
+have to be replaced, which has a single width and no decoder, and which takes seconds to import
+wherever a model is loaded. A test compares our encoder with torchvision's, weight by weight.
 """
 
 from collections.abc import Sequence
@@ -11,37 +11,45 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pyro_vae._scales import standardization
+from pyro_vae._spelling import renamed
 from pyro_vae.networks.batch_norm import BatchNorm
 from pyro_vae.networks.convolutional import start
-from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after
-from pyro_vae.scales import standardisation
+from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after
 
 
 class ResNetEncoder(Encoder):
-    """ResNet-18 for small images: first convolution 3x3 of stride 1, no max-pooling.
+    """ResNet-18 for small images: its first convolution is 3x3, without stride or max-pooling.
 
     Deep Residual Learning for Image Recognition (He et al., 2016), table 1 and, for small images,
-    section 4.2. A stage of two residual blocks for each number of channels; every stage but the
-    first halves the image; the features are the averages over what is left. Batch normalisation
-    with momentum 0.1 and eps 1e-5.
+    section 4.2. Each stage has two residual blocks, and each but the first halves the image. The
+    features are the averages of the last channels. Batch normalization has momentum 0.1 and eps
+    1e-5.
 
     Args:
         image_shape: (C, H, W).
-        channels: of each stage.
-        standardised: (m, s): the first convolution is given (x - m)/s.
+        channels: the number of channels of each stage.
+        standardized: (m, s): the network sees the standardized images (x - m)/s.
 
     Raises:
-        ValueError: s is not above 0.
+        ArgumentError: s is not above 0.
+
+    Example:
+        >>> import torch
+        >>> encoder = ResNetEncoder((3, 32, 32), channels=(4, 8))
+        >>> encoder(torch.rand(5, 3, 32, 32)).shape
+        torch.Size([5, 8])
     """
 
+    @renamed(standardised="standardized")
     def __init__(
         self,
         image_shape: ImageShape,
         channels: Sequence[int] = (64, 128, 256, 512),
-        standardised: tuple[float, float] = (0.0, 1.0),
+        standardized: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
-        self.standardised = standardisation(*standardised)
+        self.standardized = standardization(*standardized)
         first = channels[0]
         layers = [_conv(image_shape[0], first), BatchNorm(first), nn.ReLU()]
         layers += [_shrinking_block(first, first, 1), _shrinking_block(first, first, 1)]
@@ -51,21 +59,28 @@ class ResNetEncoder(Encoder):
         self.features = channels[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, deviation = self.standardised
+        mean, deviation = self.standardized
         return super().forward((x - mean) / deviation)
 
 
 class ResNetDecoder(Decoder):
     """A linear layer, then residual blocks that mirror `ResNetEncoder`, and a convolution.
 
-    Every stage of two blocks but the last doubles the image by repeating pixels (nearest
-    neighbour), which leaves no checkerboard; the closing convolution 3x3 has no bias. Batch
-    normalisation with momentum 0.1 and eps 1e-5.
+    Each stage has two blocks, and each but the last doubles the image by repeating pixels (nearest
+    neighbor), which avoids checkerboard patterns. The last convolution, 3x3, has no bias. Batch
+    normalization has momentum 0.1 and eps 1e-5.
 
     Args:
         latent_size: the dimension D.
         image_shape: (C, H, W).
-        channels: before the first stage, and after each that doubles; the last stage keeps them.
+        channels: the number of channels before the first stage, then after each stage that doubles
+            the image; the last stage keeps them.
+
+    Example:
+        >>> import torch
+        >>> decoder = ResNetDecoder(2, (3, 32, 32), channels=(8, 4))
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 3, 32, 32])
     """
 
     def __init__(
@@ -75,7 +90,7 @@ class ResNetDecoder(Decoder):
         channels: Sequence[int] = (512, 256, 128, 64),
     ) -> None:
         super().__init__()
-        self.image_shape = tuple(image_shape)
+        self.image_shape = as_shape(image_shape)
         sizes = sizes_after(image_shape, (2,) * (len(channels) - 1))[::-1]
         layers = start(latent_size, (channels[0], *sizes[0]))
         for (before, after), size in zip(pairwise(channels), sizes[1:], strict=True):
@@ -86,7 +101,7 @@ class ResNetDecoder(Decoder):
 
 
 class Residual(nn.Module):
-    """ReLU of the sum of two paths. He et al. (2016), equations 1 and 2."""
+    """The ReLU of the sum of two paths: He et al. (2016), equations 1 and 2."""
 
     def __init__(self, main: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
@@ -97,12 +112,12 @@ class Residual(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size, or divides it by the stride, rounded up."""
+    """Return a convolution without bias that divides the size by the stride, rounding up."""
     return nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
 
 
 def _shrinking_block(before: int, after: int, stride: int) -> Residual:
-    """A basic block of ResNet."""
+    """Return a basic block of ResNet."""
     main = nn.Sequential(
         _conv(before, after, stride=stride),
         BatchNorm(after),
@@ -117,7 +132,7 @@ def _shrinking_block(before: int, after: int, stride: int) -> Residual:
 
 
 def _enlarging_block(before: int, after: int, size: tuple[int, int]) -> Residual:
-    """A basic block reversed: what divided size and multiplied channels now does the opposite."""
+    """Return a basic block in reverse, which enlarges the image instead of shrinking it."""
     main = nn.Sequential(
         _conv(before, before),
         BatchNorm(before),
@@ -126,6 +141,6 @@ def _enlarging_block(before: int, after: int, size: tuple[int, int]) -> Residual
         _conv(before, after),
         BatchNorm(after),
     )
-    # A convolution 1x1 is the same before repeating pixels as after, and costs a quarter.
+    # A convolution 1x1 before the repetition of pixels gives the same at a quarter of the cost.
     shortcut = nn.Sequential(_conv(before, after, kernel=1), BatchNorm(after), nn.Upsample(size))
     return Residual(main, shortcut)

@@ -1,6 +1,7 @@
-"""The published systems, a file each: `RECIPES` by name, `listing()` of what they are."""
+"""The published systems, a file each: `RECIPES` by name, and a `listing()` of them."""
 
 import torch
+from tabulate import tabulate
 from torch import nn
 
 from pyro_vae.priors import StandardNormal
@@ -33,30 +34,27 @@ COLUMNS = ("recipe", "data", "image", "D", "encoder", "decoder", "epochs", "(pub
 
 
 def listing() -> str:
-    """A table of all recipes: data, sizes, parameters (with heads; with sigma), epochs, source.
+    """Return a table of all recipes: data, sizes, parameters, epochs and source.
 
-    What numbers to expect follows, of ours and as published, where they were measured.
+    The parameters are those of the encoder with its heads, and of the decoder with the likelihood's
+    scale. The numbers to expect follow where they were measured, of ours and as published.
     """
-    rows = [COLUMNS]
+    rows = []
     for each in RECIPES.values():
         rows.append(_row(each, each.name))
         if each.as_published().image_shape != each.image_shape:
-            rows.append(_row(each.as_published(), "  as published"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+            rows.append(_row(each.as_published(), "(as published)"))
+    lines = [tabulate(rows, COLUMNS, tablefmt="plain", disable_numparse=True)]
     for each in RECIPES.values():
         variants = {each.name: each, f"{each.name}, as published": each.as_published()}
         lines += [f"{name}: {r.expected}" for name, r in variants.items() if r.expected]
     return "\n".join(lines)
 
 
-def _row(recipe: Recipe, name: str) -> tuple[str, ...]:
-    with torch.device("meta"):  # Parameters are counted, not made; a flow's could not be.
+def _row(recipe: Recipe, name: str) -> list[str]:
+    with torch.device("meta"):  # Parameters are counted, not made; a flow's could not be made.
         vae = recipe.with_settings(prior=StandardNormal).build(recipe.image_shape)
-    return (
+    return [
         name,
         recipe.data,
         "x".join(map(str, recipe.image_shape)),
@@ -66,8 +64,10 @@ def _row(recipe: Recipe, name: str) -> tuple[str, ...]:
         str(recipe.epochs),
         str(recipe.as_published().epochs),
         recipe.source,
-    )
+    ]
 
 
-def _parameters(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters() if each.requires_grad)
+def _parameters(slot: object) -> int:
+    """Return the number of learned parameters in a slot."""
+    parameters = slot.parameters() if isinstance(slot, nn.Module) else ()
+    return sum(each.numel() for each in parameters if each.requires_grad)

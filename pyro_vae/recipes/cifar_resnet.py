@@ -2,21 +2,22 @@ r"""System 5: ResNet-18 and its mirror on CIFAR-10, 256 latent dimensions.
 
 Source: Variational Autoencoder Demystified With PyTorch Implementation (Falcon, 2020).
 
-Its loss is the negative ELBO itself, with a Normal likelihood of one learned sigma and the sampled
-rate log q(z|x) - log p(z): `Trace_ELBO` with beta = 1. Its images are standardised, (x - m)/s with
-the mean m and deviation s of the data, and sigma starts at 1. Ours stay in [0, 1], the networks see
-and return them standardised, with m = 0.5 and s = 0.25, and sigma starts at s: the same model in
-other units, in which a density of P values is s^-P times as high:
+The loss of the source is the negative ELBO itself, with a Normal likelihood of one learned sigma
+and the sampled rate log q(z|x) - log p(z): `Trace_ELBO` with beta = 1. Its images are standardized,
+(x - m)/s with the mean m and deviation s of the data, and sigma starts at 1. Our images stay in
+[0, 1], the networks see and return them standardized, with m = 0.5 and s = 0.25, and sigma starts
+at s. This is the same model in other units, in which a density of P values is s^-P times as high:
 
 .. math::
 
-    -\mathrm{ELBO}_\text{standardised} = \text{distortion} + \text{rate} - P \log s.
+    -\mathrm{ELBO}_\text{standardized} = \text{distortion} + \text{rate} - P \log s.
 
-(The source's m and s differ between the channels by a few hundredths; one pair is taken here.) The
-decoder's output is the mean of a Normal, not an image: it is not squashed.
+(The m and s of the source differ between the channels by a few hundredths; we take one pair.) The
+output of the decoder is the mean of a Normal, not an image: it is not squashed.
 
-The source trains for 18 to 20 epochs and keeps the last weights. Ours holds out validation images,
-which choose the weights, has a larger batch, and lets a higher learning rate rise and fall once.
+The source trains for 18 to 20 epochs and keeps the last weights. Our settings hold out validation
+images, which choose the weights, take larger batches, and let a higher learning rate rise and fall
+once.
 
 Images (3, 32, 32), features (512,), latent vectors (256,).
 """
@@ -29,11 +30,11 @@ from pyro_vae.recipes.recipe import Recipe
 from pyro_vae.schedules import Constant, OneCycle
 
 DEVIATION = 0.25
-STANDARDISED = (0.5, DEVIATION)
+STANDARDIZED = (0.5, DEVIATION)
 
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
-    """-ELBO of standardised images, from nats per image of `values` values in [0, 1]."""
+    """Return -ELBO of standardized images, from nats per image of `values` values in [0, 1]."""
     return distortion + rate - values * math.log(DEVIATION)
 
 
@@ -44,14 +45,14 @@ cifar_resnet = Recipe(
     data="cifar10",
     image_shape=(3, 32, 32),
     latent_size=256,
-    encoder=partial(networks.ResNetEncoder, standardised=STANDARDISED),
+    encoder=partial(networks.ResNetEncoder, standardized=STANDARDIZED),
     decoder=networks.ResNetDecoder,
     likelihood=partial(
         likelihoods.Normal,
         scale=DEVIATION,
         learned=True,
         sigmoid=False,
-        standardised=STANDARDISED,
+        standardized=STANDARDIZED,
     ),
     epochs=20,
     batch_size=128,

@@ -2,27 +2,28 @@ r"""System 1: a convolutional VAE on Fashion-MNIST with two latent dimensions.
 
 Source: A Deep Dive into Variational Autoencoder with PyTorch (Sharma, PyImageSearch, 2023).
 
-Its loss is 500 times the binary cross-entropy averaged over batch and pixels, plus the Kullback-
-Leibler divergence averaged over the batch. The cross-entropy summed over the P = 1024 pixels of an
-image is the distortion of a Bernoulli likelihood on grey levels, so
+The loss of the source is 500 times the binary cross-entropy, averaged over batch and pixels, plus
+the Kullback-Leibler divergence, averaged over the batch. The cross-entropy summed over the P = 1024
+pixels of an image is the distortion of a Bernoulli likelihood on gray levels, so
 
 .. math::
 
     \tfrac{500}{P} \cdot \text{distortion} + \text{rate}
     = \tfrac{500}{P} \left(\text{distortion} + \tfrac{P}{500} \cdot \text{rate}\right):
 
-the Pyro program weighs the latent site by beta = 1024/500 = 2.048.
+the Pyro program weights the latent site by beta = 1024/500 = 2.048.
 
-The source minimises the left side, we what is in brackets, P/500 times as much, which Adam would
-not notice but for its epsilon: as published, ours is as many times as large.
+The source minimizes the left side; we minimize the expression in brackets, which is P/500 times as
+large. Adam would not notice but for its epsilon, which is therefore P/500 times as large, too, as
+published.
 
-As published, the test images choose the weights and drive the schedule; training ends when the
-learning rate is exhausted, below 1e-7, where the loss no longer changes. Ours holds out validation
-images, lets the learning rate rise and fall once, and beta rise at first, which keeps small data
-sets from codes that say nothing.
+As published, the test images choose the weights and drive the schedule, and training ends when the
+learning rate falls below 1e-7, where the loss no longer changes. Our settings hold out validation
+images, let the learning rate rise and fall once, and anneal beta at first, which keeps the
+posterior from collapsing on small data sets.
 
-For images of another size beta stays, and the published loss, whose cross-entropy is a mean over
-their P values, is reported but is not what is minimised.
+For images of another size beta stays as it is. The published loss, whose cross-entropy is a mean
+over their P values, is then reported, but it is not what is minimized.
 
 Images (1, 32, 32), features (2048,), latent vectors (2,).
 """
@@ -38,13 +39,13 @@ BETA = 1024 / 500
 
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
-    """500 BCE + KL, from nats per image of `values` pixels."""
+    """Return 500 BCE + KL, from nats per image of `values` pixels."""
     return 500 / values * distortion + rate
 
 
 fashion_conv = Recipe(
     name="fashion_conv",
-    summary="Fashion-MNIST, convolutional, D = 2, Bernoulli on grey levels (Sharma, 2023)",
+    summary="Fashion-MNIST, convolutional, D = 2, Bernoulli on gray levels (Sharma, 2023)",
     source="Sharma, 2023",
     expected="131.3 on the source's scale, ELBO -263.4 nats per image on the test images (seed 0)",
     data="fashion-mnist",
@@ -52,7 +53,7 @@ fashion_conv = Recipe(
     image_shape=(1, 32, 32),
     encoder=networks.ConvEncoder,
     decoder=networks.ConvDecoder,
-    likelihood=partial(likelihoods.Bernoulli, grey_levels=True),
+    likelihood=partial(likelihoods.Bernoulli, gray_levels=True),
     beta=BETA,
     epochs=7,
     batch_size=64,

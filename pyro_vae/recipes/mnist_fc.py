@@ -2,25 +2,26 @@ r"""System 2: a fully connected VAE on MNIST with two latent dimensions.
 
 Source: A Gentle Introduction to Variational Autoencoders (Zhong, Vision Tech Insights, 2024).
 
-Its loss is the squared error over twice a fixed variance, plus the weighted Kullback-Leibler
-divergence, both summed over an image and averaged over the batch. That is a Normal likelihood
-without its normalising constant, here with sigma = 1 and beta = 1, for P = 784 values:
+The loss of the source is the squared error over twice a fixed variance plus the weighted
+Kullback-Leibler divergence, both summed over an image and averaged over the batch. This is a Normal
+likelihood without its normalizing constant, with sigma = 1 and beta = 1, for P = 784 values:
 
 .. math::
 
     \tfrac{1}{2 \sigma^2} \sum_i (x_i - \hat x_i)^2 + \beta \cdot \text{rate}
     = \text{distortion} + \beta \cdot \text{rate} - \tfrac P2 \log 2 \pi \sigma^2.
 
-The second head gives log sigma of the posterior, not its log-variance. `beta=0` removes the pull to
-the prior: the code is still sampled, and its noise shrinks.
+The second head returns log sigma of the posterior, not its log-variance. `beta=0` removes the pull
+toward the prior: codes are still sampled, but their noise shrinks.
 
-As published, the test images drive the schedule; the training ends when the learning rate falls
-below 1e-6, and the last weights are kept. A loss is better there if it is so by 1e-4 of itself,
-which on the source's scale, where it is some 20, is 0.002 nats, and on ours, with the constant of
-the density, would be 0.07 and would end the training earlier.
+As published, the test images drive the schedule, training ends when the learning rate falls below
+1e-6, and the last weights are kept. The source counts a loss as better if it falls by 1e-4 of its
+size. On the source's scale, where the loss is about 20, that is 0.002 nats; on ours, which includes
+the constant of the density, it would be 0.07 nats and would end the training earlier. The recipe
+therefore states the 0.002 nats.
 
-Ours holds out validation images, and lets the learning rate rise and fall once, which takes fewer
-epochs.
+Our settings hold out validation images and let the learning rate rise and fall once, which takes
+fewer epochs.
 
 Images (1, 28, 28), features (400,), latent vectors (2,).
 """
@@ -34,13 +35,15 @@ from pyro_vae.schedules import OneCycle, Plateau
 
 SIGMA = 1.0
 LEAST_GAIN = 1e-4 * 20
-LAYERS = ({"layers": 1, "out_features": 400, "activation": "leaky_relu"},)
+LAYERS: tuple[networks.Layers, ...] = (
+    {"layers": 1, "out_features": 400, "activation": "leaky_relu"},
+)
 
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
-    """Squared error / 2 sigma^2 + KL, from nats per image of `values` values.
+    """Return squared error / 2 sigma^2 + KL, from nats per image of `values` values.
 
-    With sigma = 1 and the rate's weight 1, whatever the run's beta: runs compare.
+    Sigma and the weight of the rate are 1, whatever the beta of the run, so that runs compare.
     """
     return distortion + rate - values / 2 * math.log(2 * math.pi * SIGMA**2)
 

@@ -2,24 +2,25 @@ r"""System 4: an MLP on MNIST with two latent dimensions, as published and corre
 
 Source: Variational AutoEncoders (VAE) with PyTorch (van de Kleut).
 
-Its loss sums, over an image, the squared error and the penalty sigma^2 + mu^2 - log sigma - 1/2.
-The squared error is a Normal likelihood of variance 1/2 without its normalising constant. The
-penalty is called the divergence from N(0, I), but is that from N(0, I/2), and a constant:
+The loss of the source sums, over an image, the squared error and the penalty
+sigma^2 + mu^2 - log sigma - 1/2. The squared error is a Normal likelihood of variance 1/2 without
+its normalizing constant. The source calls the penalty the divergence from N(0, I), but it is the
+divergence from N(0, I/2), plus a constant:
 
 .. math::
 
     \sum_d \left(\sigma_d^2 + \mu_d^2 - \log \sigma_d - \tfrac12\right)
     = \mathrm{KL}\!\left(q \,\|\, \mathcal N(0, \tfrac12 I)\right) + \tfrac D2 \log 2.
 
-So, with beta = 1, for P = 784 values and D = 2:
+With beta = 1, P = 784 values and D = 2 this gives
 
-* as published, the prior is N(0, I/2), and the loss is
+* as published, the prior N(0, I/2) and the loss
   distortion + rate - (P/2) log pi + (D/2) log 2;
-* ours is the one that the text announces: the prior is N(0, I), and the loss
+* in our settings, the prior that the text announces, N(0, I), and the loss
   distortion + rate - (P/2) log pi.
 
-The second head gives log sigma of the posterior. The source trains for 20 epochs and keeps the last
-weights. Ours holds out validation images, and lets the learning rate rise and fall once.
+The second head returns log sigma of the posterior. The source trains for 20 epochs and keeps the
+last weights. Our settings hold out validation images and let the learning rate rise and fall once.
 
 Images (1, 28, 28), features (512,), latent vectors (2,).
 """
@@ -36,12 +37,12 @@ SIGMA = math.sqrt(0.5)
 
 
 def announced_loss(distortion: float, rate: float, values: int) -> float:
-    """Squared error + KL from N(0, I), from nats per image of `values` values."""
+    """Return squared error + KL from N(0, I), from nats per image of `values` values."""
     return distortion + rate - values / 2 * math.log(math.pi)
 
 
 def published_loss(distortion: float, rate: float, values: int) -> float:
-    """Squared error + published penalty, from nats per image; the rate is that from N(0, I/2)."""
+    """Return squared error + published penalty; the rate is the KL from N(0, I/2)."""
     return announced_loss(distortion, rate, values) + LATENT_SIZE / 2 * math.log(2)
 
 

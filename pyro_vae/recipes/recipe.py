@@ -1,4 +1,4 @@
-"""What a recipe is: a system's data, networks, distributions and training, as declarations."""
+"""What a recipe is: data, networks, distributions and training of a system, as declarations."""
 
 import math
 from collections.abc import Callable
@@ -6,59 +6,39 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from torch import nn
-
 from pyro_vae import posteriors, priors
-from pyro_vae.annealing import Annealing, Constant
+from pyro_vae._settings import declared, setting
 from pyro_vae.likelihoods import Likelihood
-from pyro_vae.networks import ImageShape
-from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.networks import Decoder, Encoder, ImageShape
+from pyro_vae.objectives import ELBO
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
-from pyro_vae.schedules import OneCycle, Schedule
-from pyro_vae.training import Keep
+from pyro_vae.training import TrainingSettings
 from pyro_vae.vae import VAE
 
-#: How often a handful of images is seen, whatever `least_steps`: an epoch has costs of its own.
+DATA, MODEL = "the data", "the model"
+#: Largest number of passes over a handful of images: every epoch has costs of its own.
 MOST_EPOCHS = 200
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A system, ready to train. Parts are factories: classes, or `partial`s with settings.
+Pixels = Literal["gray", "binarized", "binarized-once", "dequantized"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(TrainingSettings):
+    """A system, ready to train: its data, its model, and the settings of its training.
+
+    Parts are factories: classes, or `partial`s with settings. The settings below, and those of
+    `TrainingSettings`, are also the options of the command line.
 
     Attributes:
         name: on the command line.
         summary: the system in one line.
         source: who published it.
-        data: a data set's name, or the path of a folder or file of images.
         image_shape: (C, H, W) of its own images, as the networks see them, for the listing;
             `build` takes any.
-        encoder: called with the image shape (C, H, W).
-        decoder: called with the latent size D and the image shape.
-        prior: called with the latent size.
-        likelihood: called with the decoder.
-        posterior: called with the encoder and the latent size.
-        size: pixels of a side that images are cropped and resized to; None: as they are.
-        channels: 1 for grey, 3 for RGB; None: as they are.
-        padding: pixels of 0 added on each side of an image.
-        pixels: what a level from 0 to 255 becomes: "grey" (k/255), "binarised" (drawn anew each
-            time), "binarised-once" (drawn once by the seed) or "dequantised".
-        latent_size: the dimension D.
-        objective: makes the bound that is maximised.
-        beta: the weight of the rate.
-        annealing: makes the rule which part of beta counts when.
-        epochs: how often every training image is seen.
-        least_steps: a training has at least so many steps: images that make fewer in `epochs` are
+        least_steps: smallest number of steps of a training: images that make fewer in `epochs` are
             seen more often, up to `MOST_EPOCHS` times.
-        batch_size: images per step.
-        learning_rate: Adam's, at its highest.
-        epsilon: Adam's, for gradients in nats per image.
-        schedule: makes the schedule of the learning rate.
-        keep: the weights of the "best" epoch by the validation loss, or of the "last" one.
-        new_draws: validate every epoch at new draws of the codes, not at the same ones.
-        validation: how many of the last training images are held out to choose the weights; 0:
-            the test images choose them.
         published: the settings of the source that differ from ours.
         published_loss: the loss on the source's scale, from distortion, rate (nats per image)
             and the number of values in an image; None where the settings have none.
@@ -68,62 +48,83 @@ class Recipe:
     name: str
     summary: str
     source: str
-    data: str
     image_shape: ImageShape
-    encoder: Callable[[ImageShape], nn.Module]
-    decoder: Callable[[int, ImageShape], nn.Module]
-    likelihood: Callable[[nn.Module], Likelihood]
-    prior: Callable[[int], Prior] = priors.StandardNormal
-    posterior: Callable[[nn.Module, int], Posterior] = posteriors.DiagonalNormal
-    latent_size: int = 2
-    size: int | None = None
-    channels: int | None = None
-    padding: int = 0
-    pixels: Literal["grey", "binarised", "binarised-once", "dequantised"] = "grey"
-    objective: Callable[[], Objective] = ELBO
-    beta: float = 1.0
-    annealing: Callable[[], Annealing] = Constant
-    epochs: int = 10
+    data: str = setting(
+        help="a data set's name, or the path of a folder or file of images", group=DATA
+    )
+    size: int | None = setting(
+        None, "pixels of a side that images are cropped and resized to", group=DATA, at_least=1
+    )
+    channels: Literal[1, 3] | None = setting(
+        None, "1 for gray, 3 for RGB (default: as they are)", group=DATA
+    )
+    padding: int = setting(0, "pixels of 0 added on each side of an image", group=DATA, at_least=0)
+    pixels: Pixels = setting(
+        "gray",
+        "what levels become: k/255; 0 or 1, drawn anew each time or once; (k + noise)/256",
+        group=DATA,
+    )
+    validation: int = setting(
+        5000,
+        "number of training images held out to choose the weights (a tenth at most); "
+        "0: the test images choose them",
+        group=DATA,
+        at_least=0,
+    )
+    latent_size: int = setting(2, "dimension D of the latent space", group=MODEL, at_least=1)
+    prior: Callable[[int], Prior] = setting(
+        priors.StandardNormal, "prior p(z)", group=MODEL, part=Prior
+    )
+    likelihood: Callable[[Decoder], Likelihood] = setting(
+        help="likelihood p(x|z)", group=MODEL, part=Likelihood
+    )
+    posterior: Callable[[Encoder, int], Posterior] = setting(
+        posteriors.DiagonalNormal, "posterior q(z|x)", group=MODEL, part=Posterior
+    )
+    encoder: Callable[[ImageShape], Encoder] = setting(
+        help="network from images to features", group=MODEL, part=Encoder
+    )
+    decoder: Callable[[int, ImageShape], Decoder] = setting(
+        help="network from latent vectors to images", group=MODEL, part=Decoder
+    )
     least_steps: int = 2000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    epsilon: float = 1e-8
-    schedule: Callable[[], Schedule] = OneCycle
-    keep: Keep = "best"
-    new_draws: bool = False
-    validation: int = 5000
     published: dict[str, Any] = field(default_factory=dict)
     published_loss: Callable[[float, float, int], float] | None = None
     expected: str = ""
 
+    @property
+    def training(self) -> dict[str, Any]:
+        """The settings of the training, by name, as `fit` takes them."""
+        return {name: getattr(self, name) for name in declared(TrainingSettings)}
+
     def with_settings(self, **settings: Any) -> "Recipe":
-        """The same system with other settings, by the attributes' names."""
+        """Return the same system with other settings, by name."""
         return replace(self, **settings)
 
     def as_published(self) -> "Recipe":
-        """The same system with its source's settings.
+        """Return the same system with the settings of its source.
 
-        No source validates at the same draws, or counts steps.
+        No source validates at the same draws every epoch, or counts steps.
         """
         common = {"new_draws": True, "least_steps": 0, "expected": ""}
         return self.with_settings(**common | self.published)
 
     def as_autoencoder(self) -> "Recipe":
-        """The plain autoencoder of the same shape: a Delta posterior under a flat prior.
+        """Return the plain autoencoder of the same shape: a Delta posterior under a flat prior.
 
-        It has no rate, and so no loss on the source's scale.
+        It has no rate, and therefore no loss on the source's scale.
         """
         return self.with_settings(
             prior=priors.Flat, posterior=posteriors.Delta, beta=1.0, published_loss=None
         )
 
     def epochs_for(self, images: int) -> int:
-        """How often each of so many training images is seen."""
+        """Return the number of passes over that many training images."""
         steps = math.ceil(images / self.batch_size)
         return max(self.epochs, min(math.ceil(self.least_steps / steps), MOST_EPOCHS))
 
     def build(self, image_shape: ImageShape) -> VAE:
-        """An untrained model for images of this shape."""
+        """Build an untrained model for images of this shape."""
         decoder = self.decoder(self.latent_size, image_shape)
         return VAE(
             prior=self.prior(self.latent_size),

@@ -2,9 +2,9 @@
 
     python scripts/peers/plain_pytorch.py mnist_mlp --epochs 3 --limit 2000
 
-Networks, losses and hyperparameters are written out here once more, from the sources; of `pyro_vae`
-only the images are used. Prints the loss on the source's scale, over the test images, after every
-epoch, with the weights of that epoch.
+Networks, losses and hyperparameters are written out here a second time, from the sources; of
+`pyro_vae` only the images are used. The script prints, after every epoch and with its weights, the
+loss on the source's scale over the test images.
 """
 
 import time
@@ -23,7 +23,7 @@ from pyro_vae.data import load
 
 
 class Net(nn.Module):
-    """An encoder, two heads, a decoder; `log_scale` is used by system 5 alone."""
+    """An encoder, two heads and a decoder; only system 5 uses `log_scale`."""
 
     def __init__(self, encoder: nn.Module, features: int, latent: int, decoder: nn.Module) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Net(nn.Module):
         self.mean, self.spread = nn.Linear(features, latent), nn.Linear(features, latent)
 
     def forward(self, x: Tensor, half: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Decoder output (B, C, H, W), and mean, spread and code (B, D), of images x."""
+        """Return decoder output (B, C, H, W), and mean, spread and code (B, D), of images x."""
         hidden = self.encoder(x)
         mean, spread = self.mean(hidden), self.spread(hidden)
         z = mean + (half * spread).exp() * torch.randn_like(mean)
@@ -39,7 +39,7 @@ class Net(nn.Module):
 
 
 def conv(image_shape: tuple[int, int, int]) -> Net:
-    """System 1, for sides that are multiples of 8."""
+    """Return the networks of system 1, for sides that are multiples of 8."""
     channels, height, width = image_shape
     small = (128, height // 8, width // 8)
     features = small[0] * small[1] * small[2]
@@ -52,7 +52,7 @@ def conv(image_shape: tuple[int, int, int]) -> Net:
 
 
 def linear(image_shape: tuple[int, int, int], hidden: int, activation: type[nn.Module]) -> Net:
-    """Systems 2 and 4."""
+    """Return the networks of systems 2 and 4."""
     values = image_shape[0] * image_shape[1] * image_shape[2]
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(values, hidden), activation())
     decoder = nn.Sequential(
@@ -64,7 +64,7 @@ def linear(image_shape: tuple[int, int, int], hidden: int, activation: type[nn.M
 def batch_norm(
     image_shape: tuple[int, int, int], latent: int, widths: list[int], strides: list[int]
 ) -> Net:
-    """Systems 3a and 3b, for sides that the strides divide."""
+    """Return the networks of systems 3a and 3b, for sides that the strides divide."""
     channels, height, width = image_shape
     factor = 2 ** strides.count(2)
     small = (widths[-1], height // factor, width // factor)
@@ -107,7 +107,7 @@ class Block(nn.Module):
 
 
 def resnet(image_shape: tuple[int, int, int]) -> Net:
-    """System 5, for sides that are multiples of 8."""
+    """Return the networks of system 5, for sides that are multiples of 8."""
     channels, height, width = image_shape
     encoder = [nn.Conv2d(channels, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     encoder += [Block(64, 64), Block(64, 64)]
@@ -125,48 +125,48 @@ def resnet(image_shape: tuple[int, int, int]) -> Net:
 
 
 def normal_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL from N(0, I), averaged over the batch."""
+    """Return the KL from N(0, I), averaged over the batch."""
     return -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1).mean()
 
 
 def squared_error(x: Tensor, output: Tensor) -> Tensor:
-    """Of the squashed output, summed over each image, averaged over the batch."""
+    """Return the squared error of the squashed output per image, averaged over the batch."""
     return ((x - output.sigmoid()) ** 2).flatten(1).sum(1).mean()
 
 
 def fashion_conv_loss(net: Net, x: Tensor) -> Tensor:
-    """System 1: 500 binary cross-entropy + KL."""
+    """Return the loss of system 1: 500 binary cross-entropy + KL."""
     output, mean, spread, _ = net(x, 0.5)
     return 500 * F.binary_cross_entropy_with_logits(output, x) + normal_kl(mean, spread)
 
 
 def mnist_fc_loss(net: Net, x: Tensor) -> Tensor:
-    """System 2: squared error / 2 + KL."""
+    """Return the loss of system 2: squared error / 2 + KL."""
     output, mean, spread, _ = net(x, 1.0)
     return squared_error(x, output) / 2 + normal_kl(mean, 2 * spread)
 
 
 def mse_loss(net: Net, x: Tensor) -> Tensor:
-    """Systems 3a and 3b: 1000 mean squared error + KL."""
+    """Return the loss of systems 3a and 3b: 1000 mean squared error + KL."""
     output, mean, spread, _ = net(x, 0.5)
     return 1000 * F.mse_loss(output.sigmoid(), x) + normal_kl(mean, spread)
 
 
 def mnist_mlp_loss(net: Net, x: Tensor) -> Tensor:
-    """System 4, with the penalty as published."""
+    """Return the loss of system 4, with the penalty as published."""
     output, mean, spread, _ = net(x, 1.0)
     penalty = (2 * spread).exp() + mean**2 - spread - 0.5
     return squared_error(x, output) + penalty.sum(1).mean()
 
 
 def mnist_mlp_corrected_loss(net: Net, x: Tensor) -> Tensor:
-    """System 4, with the divergence that its text names."""
+    """Return the loss of system 4, with the divergence that its text names."""
     output, mean, spread, _ = net(x, 1.0)
     return squared_error(x, output) + normal_kl(mean, 2 * spread)
 
 
 def cifar_resnet_loss(net: Net, x: Tensor) -> Tensor:
-    """System 5: the sampled negative ELBO of images in units of their deviation, 0.25."""
+    """Return the loss of system 5: the sampled negative ELBO of images standardized by 0.25."""
     x = (x - 0.5) / 0.25
     output, mean, spread, z = net(x, 0.5)
     normal = torch.distributions.Normal
@@ -187,12 +187,12 @@ class System:
     epochs: int
     padding: int = 0
     size: int | None = None
-    plateau: tuple[int, float] | None = None  # patience, and where the learning rate ends it all
-    keep: Literal["best", "last"] = "last"  # whose epoch's weights
+    plateau: tuple[int, float] | None = None  # patience, and the final learning rate
+    keep: Literal["best", "last"] = "last"  # which epoch's weights
 
 
 def cartoon_net(image_shape: tuple[int, int, int]) -> Net:
-    """System 3b: halved until 8 pixels are left."""
+    """Return the networks of system 3b, which halve an image until 8 pixels are left."""
     times = (image_shape[1] // 8).bit_length() - 1
     return batch_norm(image_shape, 200, [32] + [64] * (times - 1), [2] * times)
 
@@ -237,7 +237,7 @@ SYSTEMS["mnist_mlp_corrected"] = replace(SYSTEMS["mnist_mlp"], loss=mnist_mlp_co
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave: the loss on the source's scale over the test images, and its time."""
+    """The result of one epoch: its loss, on the source's scale over the test images, and time."""
 
     number: int
     loss: float
@@ -255,17 +255,17 @@ def train(
     size: int | None = None,
     device: str | None = None,
 ) -> Iterator[Epoch]:
-    """Train a system as published, an epoch at a time.
+    """Train a system as published, and yield the result of each epoch.
 
     Args:
-        system: its name.
-        data: a data set, or the path of one; the source's unless given.
-        epochs: how often every image is seen; the source's unless given.
-        limit: train on the first so many images.
-        seed: of weights, order and draws.
-        data_dir: where data sets are kept.
-        size: pixels of a side (cartoon: 256 unless given).
-        device: CUDA where there is one, else the CPU, unless given.
+        system: the name of the system.
+        data: a data set, or its path; by default the source's.
+        epochs: number of passes over the training images; by default the source's.
+        limit: train on the first `limit` images only.
+        seed: seed of the weights, the order of the images and the draws.
+        data_dir: folder where data sets are kept.
+        size: pixels of a side of the images; by default 256 for cartoon.
+        device: by default CUDA if available, else the CPU.
     """
     spec, device = SYSTEMS[system], device or ("cuda" if torch.cuda.is_available() else "cpu")
     images = load(data or spec.data, data_dir, size=size or spec.size).pad(spec.padding)
@@ -285,7 +285,7 @@ def train(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        loss.item()  # Waits for an accelerator.
+        loss.item()  # waits for an accelerator
         seconds = time.perf_counter() - start
         found = test_loss(spec, net, test)
         yield Epoch(number, found, seconds, parameters)
@@ -297,7 +297,7 @@ def train(
 
 @torch.no_grad()
 def test_loss(system: System, net: Net, images: Tensor) -> float:
-    """The loss as published, averaged over the test images, at one draw of each code."""
+    """Return the loss as published, averaged over the test images, at one draw of each code."""
     net.eval()
     total = 0.0
     for batch in images.split(system.batch_size):
@@ -306,7 +306,7 @@ def test_loss(system: System, net: Net, images: Tensor) -> float:
 
 
 def main() -> None:
-    """Train one system as the command line says; a line for each epoch."""
+    """Train the system named on the command line, and print a line for each epoch."""
     for epoch in auto_cli(train):
         line = f"test loss {epoch.loss:.3f}, {epoch.train_seconds:.1f} s of training"
         print(f"epoch {epoch.number}: {line}", flush=True)

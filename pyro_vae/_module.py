@@ -1,0 +1,114 @@
+"""Modules that remember their constructor's arguments, so that a checkpoint can rebuild them."""
+
+import importlib
+import inspect
+from numbers import Integral, Real
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae._spelling import current
+from pyro_vae.errors import PyroVAEError
+
+PACKAGE = __name__.split(".")[0]
+
+
+class Module(nn.Module):
+    """An `nn.Module` that records its constructor's arguments.
+
+    A subclass needs nothing beyond an ordinary `__init__`.
+    """
+
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        module = super().__new__(cls)
+        old_names = getattr(cls.__init__, "old_names", {})
+        kwargs = {old_names.get(name, name): value for name, value in kwargs.items()}
+        bound = inspect.signature(cls.__init__).bind_partial(module, *args, **kwargs)
+        arguments = dict(list(bound.arguments.items())[1:])
+        # Bypass nn.Module's own: a module among the arguments must not be registered twice.
+        object.__setattr__(module, "_arguments", arguments)
+        return module
+
+
+def describe(value: Any, seen: dict[int, int] | None = None) -> Any:
+    """Describe a module by its class and arguments, in plain values that any file format holds.
+
+    A module that occurs twice is described once and then referred to by number, so that `build`
+    shares it again. A part from outside this library is only named, and `build` cannot rebuild it.
+    """
+    seen = {} if seen is None else seen
+    if isinstance(value, list | tuple):
+        return [describe(item, seen) for item in value]
+    if isinstance(value, dict):
+        return {"items": {key: describe(item, seen) for key, item in value.items()}}
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if value is None or isinstance(value, bool):
+        return value
+    # A checkpoint cannot hold NumPy's numbers, or subclasses of int, float and str.
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    if id(value) in seen:
+        return {"same": seen[id(value)]}
+    if not isinstance(value, Module) or not type(value).__module__.startswith(f"{PACKAGE}."):
+        return {"foreign": _name_of(value)}
+    arguments = {key: describe(item, seen) for key, item in value._arguments.items()}
+    seen[id(value)] = len(seen)
+    return {"class": _name_of(type(value)), "arguments": arguments}
+
+
+def build(description: Any, made: list[Module] | None = None) -> Any:
+    """Rebuild a module that `describe` described; only this library's classes are ever called.
+
+    Raises:
+        ForeignError: the description names a class or function from outside this library.
+    """
+    made = [] if made is None else made
+    if isinstance(description, list):
+        return tuple(build(item, made) for item in description)
+    if not isinstance(description, dict):
+        return description
+    if "items" in description:
+        return {key: build(item, made) for key, item in description["items"].items()}
+    if "same" in description:
+        return made[description["same"]]
+    if "foreign" in description:
+        raise ForeignError(description["foreign"])
+    described = current(description["arguments"])
+    arguments = {key: build(item, made) for key, item in described.items()}
+    module = _find(description["class"])(**arguments)
+    made.append(module)
+    return module
+
+
+class ForeignError(PyroVAEError, ValueError):
+    """A part of a saved model comes from outside this library, and must be passed by the caller."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not part of {PACKAGE}")
+        self.name = name
+
+
+def _name_of(value: Any) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _find(name: str) -> type[Module]:
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith(f"{PACKAGE}."):
+        raise ForeignError(name)
+    return getattr(importlib.import_module(module), attribute)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of a module's parameters, or else of its buffers, or else the CPU."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,0 +1,50 @@
+"""`pyro-vae evaluate`: a trained run on its test images, each number with its unit."""
+
+import json
+from argparse import RawDescriptionHelpFormatter
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from pyro_vae._memory import keep_freed_memory
+from pyro_vae._program import program
+from pyro_vae.evaluation.table import as_text
+from pyro_vae.experiments import Experiment
+from pyro_vae.training import choose_device
+
+DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each with its unit.
+
+    {program} runs/fashion_conv
+    {program} runs/fashion_conv --samples 5000 --images 1000 --json
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluate what the command line asks for."""
+    keep_freed_memory()
+    called = program("evaluate")
+    parser = ArgumentParser(
+        prog=called,
+        usage="%(prog)s RUN [options]",
+        description=DESCRIPTION.format(program=called),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=str, help="folder of a trained run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--device", type=str | None, help="cuda, mps or cpu (default: the best there is)"
+    )
+    parser.add_argument(
+        "--samples",
+        type=NonNegativeInt,
+        default=0,
+        help="number of importance samples per image for log p(x); the literature uses 5000",
+    )
+    parser.add_argument(
+        "--images", type=PositiveInt | None, help="evaluate the first IMAGES test images only"
+    )
+    settings = parser.parse_args(arguments)
+    experiment = Experiment.open(settings.run)
+    vae = experiment.load().to(choose_device(settings.device))
+    numbers = experiment.evaluate(vae, settings.samples, settings.images)
+    print(json.dumps(numbers) if settings.json else as_text(numbers))

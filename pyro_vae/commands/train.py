@@ -1,0 +1,173 @@
+"""`pyro-vae train`: train a model, evaluate it, and draw what it learned."""
+
+import math
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pyro_vae._memory import keep_freed_memory
+from pyro_vae._program import program
+from pyro_vae.analysis import draw, embed, reconstructions, samples
+from pyro_vae.analysis.pages import report
+from pyro_vae.commands.subjects import subject_of_run
+from pyro_vae.evaluation import has_prior
+from pyro_vae.evaluation.table import as_text
+from pyro_vae.experiments import Experiment
+from pyro_vae.training import Record
+from pyro_vae.training.run_folder import kept_if_used
+from pyro_vae.vae import VAE
+
+DESCRIPTION = """Train a variational autoencoder, and see what it learned.
+
+    {program}                           # Fashion-MNIST, two latent dimensions
+    {program} --data path/to/my/images  # your own images
+    {program} --resume                  # continue after Ctrl-C
+
+Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
+"""
+# Test images that are shown before training, reconstructed after every epoch, and plotted by code.
+SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, evaluate and draw what the command line asks for."""
+    keep_freed_memory()
+    start = time.perf_counter()
+    called = program("train")
+    experiment = Experiment.start(
+        with_images(arguments), DESCRIPTION.format(program=called), called
+    )
+    with kept_if_used(experiment.run.folder):
+        numbers = learn(experiment)
+    conclude(experiment, as_text(numbers), time.perf_counter() - start)
+
+
+def with_images(arguments: list[str]) -> list[str]:
+    """Return the arguments with a path that stands first as `--data`."""
+    first, *rest = arguments or [""]
+    return ["--data", first, *rest] if first and not first.startswith("-") else arguments
+
+
+def learn(experiment: Experiment) -> dict[str, Any]:
+    """Train, evaluate, draw what was learned, and return the numbers reached."""
+    settings = experiment.configuration.settings
+    try:
+        vae = train(experiment)
+        if settings.with_autoencoder:
+            train(autoencoder_beside(experiment))
+    except KeyboardInterrupt:
+        sys.exit(stopped(experiment))
+    numbers = experiment.evaluate(vae)
+    if not settings.skip_pictures:
+        subject = subject_of_run(experiment, device=settings.device, seed=settings.seed)
+        draw(subject, experiment.run.folder)
+        report.write(subject, experiment.run)
+    return numbers
+
+
+def train(experiment: Experiment) -> VAE:
+    """Train one model, with pictures of the same test images before and during the training."""
+    recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
+    print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
+    if experiment.epochs > recipe.epochs:
+        print(
+            f"There are few images: {experiment.epochs} epochs instead of {recipe.epochs} "
+            "(choose another number with --epochs)."
+        )
+    if not experiment.held_out:
+        roles = ", ".join(experiment.roles_of_test) or "are looked at after every epoch"
+        print(f"No validation images are held out: the test images {roles}, and then judge it.")
+    vae = experiment.build()
+    folder = experiment.run.folder
+    if not experiment.configuration.settings.resume:
+        save_figure(reconstructions.originals(test), folder / "real_test_images_before_train.png")
+        save_figure(
+            reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png"
+        )
+        experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
+    experiment.train(vae, callbacks=[Snapshots(experiment)])
+    return vae
+
+
+class Snapshots:
+    """Keeps reconstructions and codes of the same test images, and new images, after every epoch.
+
+    Of more than 100 epochs, after every second one, third one, and so on.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.every = math.ceil(experiment.epochs / 100)
+
+    def __call__(self, vae: VAE, record: Record) -> None:
+        epoch, test = int(record["epoch"]), self.experiment.dataset.test
+        if epoch % self.every:
+            return
+        figure = reconstructions.side_by_side(
+            vae, test.select(FOLLOWED), title=f"After epoch {epoch}"
+        )
+        folder = self.experiment.run.snapshots
+        save_figure(figure, folder / f"epoch_{epoch:03d}.png")
+        if has_prior(vae):
+            save_figure(samples.from_prior(vae, 8), folder / f"samples_{epoch:03d}.png")
+        self.experiment.keep_codes(epoch, embed(vae, test.select(PLOTTED)))
+
+
+def autoencoder_beside(experiment: Experiment) -> Experiment:
+    """Return the plain autoencoder of the same shape and settings, in a folder of the run's."""
+    run, settings = experiment.run.autoencoder, experiment.configuration.settings
+    options = {"out": run.folder, "epochs": settings.epochs}
+    options |= {"device": settings.device, "data-dir": settings.data_dir}
+    if not run.exists():
+        options |= {"config": experiment.run.configuration, "start-from": "null", "beta": 1}
+        options |= {"prior": "Flat", "posterior": "Delta"}
+        options |= {"objective": "ELBO", "annealing": "Constant"}
+    given = [part for name, v in options.items() if v is not None for part in (f"--{name}", str(v))]
+    return Experiment.start([*given, "--resume" if run.exists() else "--autoencoder"])
+
+
+def stopped(experiment: Experiment) -> str:
+    """Return what is said after Ctrl-C."""
+    folder = shlex.quote(str(experiment.run.folder))
+    beside = " --with-autoencoder" * experiment.configuration.settings.with_autoencoder
+    return (
+        f"\nStopped. Every finished epoch is in {folder}; continue with\n"
+        f"  {program('train')} --resume --out {folder}{beside}\n"
+        "or look at it as it is:\n"
+        f"  {program('evaluate')} {folder}\n"
+        f"  {program('analyze')} {folder}"
+    )
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, and make its folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
+    """Print the numbers reached, and where everything is."""
+    run = experiment.run
+    where = {
+        "report": f"{run.folder / report.REPORT}   (open it in a browser)",
+        "latent explorer": run.folder / report.EXPLORER,
+        "pictures": f"{run.folder}/*.png",
+    }
+    if experiment.configuration.settings.skip_pictures:
+        folder = shlex.quote(str(run.folder))
+        where = {"pictures": f"none yet: `{program('analyze')} {folder}` draws them"}
+    where |= {
+        "trained model": run.weights,
+        "history": run.history,
+        "configuration": run.configuration,
+        "numbers": run.evaluation,
+    }
+    lines = [f"  {name:<18}{path}" for name, path in where.items()]
+    print(
+        f"\n{numbers}\n\n"
+        f"{seconds / 60:.1f} minutes in all. Everything is in {run.folder}:\n" + "\n".join(lines)
+    )

@@ -1,0 +1,101 @@
+"""Data sets by name and by path: `load` chooses the loader."""
+
+import difflib
+from pathlib import Path
+
+from pyro_vae.data.images import Dataset
+from pyro_vae.data.messages import DataError
+from pyro_vae.data.named import LOADERS
+from pyro_vae.data.named.cartoons import is_cartoon_folder, load_cartoon_folder
+from pyro_vae.data.options import Options
+from pyro_vae.data.readers.arrays import SUFFIXES, load_arrays
+from pyro_vae.data.readers.folders import load_folder
+from pyro_vae.data.resizing import resized
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the data sets that `load` knows.
+
+    >>> names()
+    ('fashion-mnist', 'mnist', 'cifar10', 'cartoonset', 'digits')
+    """
+    return tuple(LOADERS)
+
+
+def load(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    skip_corrupt: bool = False,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    stream: bool | None = None,
+) -> Dataset:
+    """Load images to train on and to test with: uint8 tensors in memory, or streams from files.
+
+    Args:
+        name: one of `names()`, or the path of a folder of images (see
+            `pyro_vae.data.readers.folders`) or of an array file, `.npy`, `.npz`, `.pt` or `.pth`
+            (see `pyro_vae.data.readers.arrays`). Write `./mnist` for a folder that has the name
+            of a data set.
+        data_dir: folder in which named data sets are looked for first. Downloads are kept there
+            if the folder is new, empty or was made by this function, and in `data/` otherwise
+            (see `pyro_vae.data.downloads.places`). Default: the environment variable
+            `PYRO_VAE_DATA`, else `data/`.
+        size: height and width in pixels, (H, W) or one number for both. Images are cropped to
+            the center in these proportions, then resized. By default they keep their size;
+            images of several sizes in one folder become squares whose side is the median of
+            their shorter sides.
+        channels: 1 for gray, 3 for RGB. By default images keep their channels.
+        skip_corrupt: leave out files that cannot be read, with a warning, instead of raising.
+        test_fraction: the share of images, at least one, held out as the test part of data that
+            has none of its own.
+        seed: of the draw of that test part, and of the order of the images in a folder.
+        stream: leave the images of a folder, or the bytes of an `.npy` file, in their files and
+            read them batch by batch (see `pyro_vae.data.streams`). By default this is done for
+            images that would take more than half of the memory of this machine.
+
+    Raises:
+        DataError: the name is unknown, the data cannot be found, downloaded or read, or it does
+            not fit the options.
+
+    >>> digits = load("digits")
+    >>> digits.image_shape, len(digits.train), len(digits.test)
+    ((1, 8, 8), 1617, 180)
+    >>> load("digits", size=4, channels=3).image_shape
+    (3, 4, 4)
+    """
+    options = Options(size, channels, skip_corrupt, test_fraction, seed, stream)
+    if name in LOADERS:
+        found = LOADERS[str(name)](data_dir, options)
+    else:
+        found = _load_path(Path(name).expanduser(), str(name), options)
+    if stream and not found.train.streamed:
+        raise DataError(
+            f"{name} is held in memory: only the images of a folder and the bytes of an .npy file "
+            "can be read batch by batch; leave out stream=True"
+        )
+    return resized(found, options)
+
+
+def _load_path(path: Path, asked: str, options: Options) -> Dataset:
+    if path.is_dir():
+        cartoons = is_cartoon_folder(path)
+        return load_cartoon_folder(path, options) if cartoons else load_folder(path, options)
+    if not path.exists():
+        raise DataError(_unknown(asked))
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            f"{path} is neither a folder of images nor one of {', '.join(SUFFIXES)}: "
+            "give the folder that holds the images, or an array file"
+        )
+    return load_arrays(path, options)
+
+
+def _unknown(asked: str) -> str:
+    near = difflib.get_close_matches(asked.lower(), names(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join(names())
+    return f"no data set is called {asked!r}, and there is no such path.{hint} Known: {known}"

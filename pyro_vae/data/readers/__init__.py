@@ -1,0 +1,1 @@
+"""Readers: images from folders of image files, and from array files."""

@@ -1,0 +1,239 @@
+"""The evidence lower bound of a trained model and its parts, read from its model and guide.
+
+Every number is in nats per image and belongs to the true ELBO (beta = 1), whatever weight or bound
+the model was trained with. Source of the terms: Fixing a Broken ELBO (Alemi et al., 2018).
+"""
+
+import math
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae._batching import images_at_once
+from pyro_vae._modes import evaluating, seeded
+from pyro_vae.data import ImageData
+from pyro_vae.distributions import has_density
+from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
+from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
+from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
+from pyro_vae.evaluation.table import as_text
+from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
+from pyro_vae.slots import check_support
+from pyro_vae.vae import VAE
+
+NO_PRIOR = "This is a plain autoencoder: it has no prior, so no ELBO, no rate and no samples."
+NO_DENSITY = "The posterior has no density: there is no ELBO and no rate, only the distortion."
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Averages over images, in nats per image unless said otherwise.
+
+    Attributes:
+        images: number of images.
+        elbo: the evidence lower bound; None for a plain autoencoder, which has none.
+        distortion: -E log p(x|z).
+        rate: KL(q(z|x) || p(z)); None for a plain autoencoder.
+        standard_error: that of the ELBO over the images (of an autoencoder: of the distortion).
+        rate_per_dimension: the parts of the rate, if the posterior and the prior factorize.
+        latent_size: the dimension D.
+        active_units: dimensions whose posterior mean varies over the images by more than 0.01.
+        verdict: a sentence that says whether the posterior collapsed onto the prior.
+        measure: what the likelihood assigns to images: a "mass", a "density", "none" that is
+            normalized, or None if it does not say.
+        bits_per_dimension: the negative ELBO in bits per value of an image, where defined.
+        samples: importance samples per image for the estimates below, which are None if it is 0.
+        log_likelihood: the importance-weighted estimate of log p(x).
+        log_likelihood_bits: the same in bits per dimension, where defined.
+        log_likelihood_error: its standard error over the images.
+        sampling_error: the average standard error of an image's estimate, from its weights.
+        untrusted: the fraction of images whose weights have a Pareto k above 0.7; None also where
+            there were too few weights.
+    """
+
+    images: int
+    elbo: float | None
+    distortion: float
+    rate: float | None
+    standard_error: float
+    rate_per_dimension: list[float] | None
+    latent_size: int
+    active_units: int
+    verdict: str
+    measure: str | None = None
+    bits_per_dimension: float | None = None
+    samples: int = 0
+    log_likelihood: float | None = None
+    log_likelihood_bits: float | None = None
+    log_likelihood_error: float | None = None
+    sampling_error: float | None = None
+    untrusted: float | None = None
+
+    def weighted(self, beta: float) -> float:
+        """Return the negative ELBO with the rate weighted by beta."""
+        return self.distortion + beta * (self.rate or 0.0)
+
+    @property
+    def negative_log_likelihood(self) -> float | None:
+        """The estimate of -log p(x), which is positive where p(x|z) is a mass."""
+        return None if self.log_likelihood is None else -self.log_likelihood
+
+    def as_dict(self) -> dict[str, float | int | str | list[float] | None]:
+        """Return plain values, for a JSON file."""
+        return {**asdict(self), "negative_log_likelihood": self.negative_log_likelihood}
+
+    def __str__(self) -> str:
+        return as_text(self.as_dict())
+
+
+def evaluate(
+    vae: VAE,
+    images: ImageData,
+    *,
+    samples: int = 0,
+    batch_size: int = 500,
+    analytic_kl: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a model on images.
+
+    The draws follow `seed`; random state and training mode are left as they were.
+
+    Args:
+        vae: the model.
+        images: N images.
+        samples: importance samples per image for the log-likelihood; 0: no estimate.
+        batch_size: largest number of images at once.
+        analytic_kl: take the rate in closed form where there is one, not at one draw of z.
+        seed: seed of the draws.
+        progress: show progress bars.
+
+    Raises:
+        ArgumentError: there are no images.
+        SupportError: the images are outside the likelihood's support.
+
+    Example:
+        >>> from pyro_vae import VAE, data, evaluate, likelihoods, networks, posteriors, priors
+        >>> _ = torch.manual_seed(0)
+        >>> vae = VAE(
+        ...     priors.StandardNormal(2),
+        ...     likelihoods.Bernoulli(networks.MLPDecoder(2, (1, 8, 8)), gray_levels=True),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> found = evaluate(vae, data.load("digits").test)
+        >>> found.images, abs(found.elbo + found.distortion + found.rate) < 1e-9
+        (180, True)
+    """
+    if len(images) == 0:
+        raise ArgumentError("images is empty: there is nothing to evaluate on.")
+    with seeded(seed, vae.device):
+        check_support(vae, images)
+    found = _collect(vae, images, batch_size, analytic_kl, seed, progress)
+    distortion, image_rate = found["distortion"], found["rate"]
+    proper, latent_size = has_elbo(vae), found["means"].shape[1]
+    negative_elbo = distortion + image_rate if proper else distortion
+    per_dimension = found["rates"].mean(0) if "rates" in found else None
+    active = int(active_units(found["means"], found.get("others")).sum())
+    mean_rate = image_rate.mean().item()
+    estimate = None
+    if samples and proper:
+        estimate = log_likelihood(vae, images, samples=samples, seed=seed, progress=progress)
+    return Evaluation(
+        images=len(images),
+        elbo=-negative_elbo.mean().item() if proper else None,
+        distortion=distortion.mean().item(),
+        rate=mean_rate if proper else None,
+        standard_error=_standard_error(negative_elbo),
+        rate_per_dimension=per_dimension.tolist() if proper and per_dimension is not None else None,
+        latent_size=latent_size,
+        active_units=active,
+        verdict=verdict(mean_rate, active, latent_size) if proper else _without_elbo(vae),
+        measure=measure_of(vae.likelihood, images),
+        bits_per_dimension=(
+            bits_per_dimension(vae, images, negative_elbo.mean().item()) if proper else None
+        ),
+        **_summary(vae, images, estimate),
+    )
+
+
+@torch.no_grad()
+def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
+    """Return distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
+    q, p, likelihood, z = _sites(vae, x)
+    return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
+
+
+def has_prior(vae: VAE) -> bool:
+    """Return whether the prior is a distribution; the flat prior of an autoencoder is not one."""
+    with evaluating(vae), seeded(0, vae.device):
+        return has_density(vae.prior())
+
+
+@torch.no_grad()
+def has_elbo(vae: VAE) -> bool:
+    """Return whether prior and posterior have densities; a flat prior and a Delta have none."""
+    if not has_prior(vae):
+        return False
+    with evaluating(vae), seeded(0, vae.device):
+        return has_density(vae.posterior(vae.zeros(1, *vae.image_shape)))
+
+
+def _without_elbo(vae: VAE) -> str:
+    return NO_DENSITY if has_prior(vae) else NO_PRIOR
+
+
+@torch.no_grad()
+def _collect(
+    vae: VAE, images: ImageData, batch_size: int, analytic_kl: bool, seed: int, progress: bool
+) -> dict[str, Tensor]:
+    """Return distortion, rate, rates per dimension and posterior mean of each image."""
+    found: dict[str, list[Tensor]] = {}
+    with evaluating(vae), seeded(seed, vae.device):
+        batch_size = images_at_once(vae, batch_size)
+        count = math.ceil(len(images) / batch_size)
+        batches = images.batches(batch_size)
+        for x in tqdm(batches, "evaluating", count, unit="batch", disable=not progress):
+            x = x.to(vae.device)
+            q, p, likelihood, z = _sites(vae, x)
+            parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}
+            parts |= zip(("means", "others"), posterior_means(q), strict=False)
+            with suppress(ObjectiveError):  # Not every posterior and prior factorize.
+                parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
+            for name, part in parts.items():
+                found.setdefault(name, []).append(part.cpu().double())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _sites(
+    vae: VAE, x: Tensor
+) -> tuple[dist.TorchDistribution, dist.TorchDistribution, dist.TorchDistribution, Tensor]:
+    """Return q(z|x), p(z) and p(x|z) as guide and model declare them, and a draw z, (B, D)."""
+    guide: Any = poutine.trace(vae.guide).get_trace(x)
+    model: Any = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
+    z = guide.nodes["z"]
+    return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]
+
+
+def _standard_error(values: Tensor) -> float:
+    return values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def _summary(vae: VAE, images: ImageData, estimate: LogLikelihood | None) -> dict[str, Any]:
+    if estimate is None:
+        return {}
+    return {
+        "samples": estimate.samples,
+        "log_likelihood": estimate.mean,
+        "log_likelihood_bits": bits_per_dimension(vae, images, -estimate.mean),
+        "log_likelihood_error": estimate.standard_error,
+        "sampling_error": estimate.errors.mean().item(),
+        "untrusted": estimate.untrusted,
+    }

@@ -1,0 +1,112 @@
+"""Posterior collapse: which latent dimensions carry information about an image, and a verdict.
+
+Source of the active units: Importance Weighted Autoencoders (Burda et al., 2016), section 5.2.
+"""
+
+from typing import Literal
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from pyro_vae._batching import images_at_once
+from pyro_vae._modes import evaluating, seeded
+from pyro_vae.data import ImageData
+from pyro_vae.vae import VAE, mean_of
+
+#: A latent dimension is active where its posterior mean varies more than this over the images.
+ACTIVE_VARIANCE = 0.01
+#: The posterior has collapsed where the rate is below this, in nats per image.
+COLLAPSED_RATE = 0.05
+#: Draws that estimate a posterior's mean where it is unknown.
+MEAN_DRAWS = 16
+
+Collapse = Literal["none", "partial", "full"]
+
+
+def active_units(means: Tensor, others: Tensor | None = None) -> Tensor:
+    """Return which latent dimensions are active, (D,) booleans.
+
+    A dimension is active where its posterior mean has a variance above 0.01 over the images.
+    Importance Weighted Autoencoders (Burda et al., 2016), section 5.2.
+
+    Args:
+        means: posterior means of N images, (N, D), or estimates of them from draws.
+        others: estimates from other draws, (N, D). The covariance of the two estimates is the
+            variance of the means; it must exceed the threshold by three standard errors.
+
+    Example:
+        >>> import torch
+        >>> means = torch.linspace(-1, 1, 100)[:, None] * torch.tensor([1.0, 0.1])
+        >>> active_units(means)
+        tensor([ True, False])
+    """
+    means = means.double()
+    estimates = means if others is None else others.double()
+    products = (means - means.mean(0)) * (estimates - estimates.mean(0))
+    chance = 0.0 if others is None else 3 * products.std(0) / len(products) ** 0.5
+    return products.mean(0) > ACTIVE_VARIANCE + chance
+
+
+@torch.no_grad()
+def active_units_of(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
+    """Return which latent dimensions of a model are active on images, (D,) booleans.
+
+    Args:
+        vae: the model.
+        images: N images.
+        seed: seed of the draws from posteriors whose mean is unknown.
+    """
+    found = []
+    with evaluating(vae), seeded(seed, vae.device):
+        for x in images.batches(images_at_once(vae, 500)):
+            found.append(posterior_means(vae.encode(x.to(vae.device))))
+    return active_units(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+
+
+def posterior_means(q: dist.TorchDistribution) -> tuple[Tensor, ...]:
+    """Return a posterior's mean, (B, D), or two independent estimates of it if it is unknown."""
+    mean = mean_of(q)
+    if mean is not None:
+        return (mean,)
+    return tuple(q.sample(torch.Size([MEAN_DRAWS])).mean(0) for _ in range(2))
+
+
+def degree_of_collapse(rate: float, active: int, latent_size: int) -> Collapse:
+    """Return how far the posterior has collapsed onto the prior.
+
+    Args:
+        rate: in nats per image.
+        active: number of active dimensions.
+        latent_size: the dimension D.
+
+    Returns:
+        "full" if no dimension is active or the rate is below 0.05 nats per image, "partial" if
+        fewer than half of the dimensions are active, else "none".
+
+    Example:
+        >>> degree_of_collapse(rate=5.3, active=2, latent_size=10)
+        'partial'
+    """
+    if active == 0 or rate < COLLAPSED_RATE:
+        return "full"
+    return "partial" if active < latent_size / 2 else "none"
+
+
+def verdict(rate: float, active: int, latent_size: int) -> str:
+    """Return a sentence on `degree_of_collapse`, with the remedy.
+
+    Example:
+        >>> verdict(rate=5.3, active=2, latent_size=2)
+        'Not collapsed: 2 of 2 latent dimensions are active (rate 5.30 nats).'
+    """
+    units = f"{active} of {latent_size} latent dimensions are active"
+    sentences: dict[Collapse, str] = {
+        "none": f"Not collapsed: {units} (rate {rate:.2f} nats).",
+        "partial": f"Partly collapsed: {units}; the others match the prior (rate {rate:.2f} nats).",
+        "full": (
+            f"Collapsed: the latent vector carries {rate:.2f} nats about an image, and {units}. "
+            "Lower beta, anneal it, use free bits, or weaken the decoder."
+        ),
+    }
+    return sentences[degree_of_collapse(rate, active, latent_size)]

@@ -1,0 +1,169 @@
+r"""The log-likelihood of each image by importance sampling, and how far to trust it.
+
+.. math::
+
+    \log p(x) \approx \log \frac1K \sum_{k=1}^K w_k, \qquad
+    w_k = \frac{p(x|z_k) \, p(z_k)}{q(z_k|x)}, \quad z_k \sim q(z|x):
+
+a lower bound in expectation, which rises to log p(x) as K grows. Importance Weighted Autoencoders
+(Burda et al., 2016), equation 8. The weights' tail is judged by the shape k of a generalized
+Pareto distribution fitted to the largest of them: below 0.5 their variance is finite, above 0.7
+the estimate is not to be trusted. Pareto Smoothed Importance Sampling (Vehtari et al., 2015).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.ops.stats import fit_generalized_pareto
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae._batching import images_at_once, numbers_per_image
+from pyro_vae._modes import evaluating, seeded
+from pyro_vae.data import ImageData
+from pyro_vae.vae import VAE
+
+#: Numbers that are held at once, in one chunk (see `_batching.numbers_per_image`).
+CHUNK_VALUES = 2**23
+#: The shape of a tail is not estimated from fewer weights.
+SHORTEST_TAIL = 5
+#: Estimates whose Pareto k exceeds this are not to be trusted (Vehtari et al., 2015).
+PARETO_THRESHOLD = 0.7
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """Estimates for N images.
+
+    Attributes:
+        values: log p(x) of each image, (N,), in nats.
+        errors: the standard error of each, (N,), in nats, from its own weights.
+        pareto_k: the shape of each image's weight tail, (N,); infinite where one weight is so
+            large that others vanish beside it; NaN where there were too few weights (under 25) or
+            they were all equal.
+        samples: the number K of weights for each.
+    """
+
+    values: Tensor
+    errors: Tensor
+    pareto_k: Tensor
+    samples: int
+
+    @property
+    def mean(self) -> float:
+        """The average over images, in nats per image."""
+        return self.values.double().mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the mean over images, in nats per image."""
+        n = len(self.values)
+        return self.values.double().std().item() / n**0.5 if n > 1 else 0.0
+
+    @property
+    def untrusted(self) -> float | None:
+        """The fraction of images whose Pareto k exceeds 0.7; None if there were too few weights."""
+        if tail_length(self.samples) < SHORTEST_TAIL:
+            return None
+        return (self.pareto_k > PARETO_THRESHOLD).double().mean().item()
+
+
+@torch.no_grad()
+def log_likelihood(
+    vae: VAE,
+    images: ImageData,
+    *,
+    samples: int = 5000,
+    batch_size: int = 100,
+    seed: int = 0,
+    progress: bool = False,
+) -> LogLikelihood:
+    """Estimate log p(x) of each image with `samples` importance weights.
+
+    Images are taken in batches, samples in chunks: memory stays bounded for any number of either.
+
+    Args:
+        vae: the model.
+        images: N images.
+        samples: number K of importance weights per image.
+        batch_size: largest number of images at once.
+        seed: seed of the draws.
+        progress: show a progress bar.
+    """
+    found = []
+    with evaluating(vae), seeded(seed, vae.device):
+        per_image = numbers_per_image(vae)
+        batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
+        count = math.ceil(len(images) / batch_size)
+        parts = images.batches(batch_size)
+        for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=not progress):
+            found.append(_estimate(vae, x.to(vae.device), samples, per_image))
+    values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return LogLikelihood(values, errors, tails, samples)
+
+
+def log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
+    """Return log w of each sample and image, (samples, B), in nats; x: (B, C, H, W)."""
+
+    def repeated(program: Callable[[Tensor], None]) -> Callable[[], None]:
+        def run() -> None:
+            with pyro.plate("samples", samples, dim=-2):
+                program(x)
+
+        return run
+
+    guide: Any = poutine.trace(repeated(vae.guide)).get_trace()
+    model: Any = poutine.trace(poutine.replay(repeated(vae.model), guide)).get_trace()
+    q, p, likelihood = guide.nodes["z"]["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"]
+    z = guide.nodes["z"]["value"]
+    return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
+
+
+def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log p(x), its standard error and Pareto k of each image, (B,) each, on the CPU."""
+    chunk = max(1, CHUNK_VALUES // (len(x) * per_image))
+    tail = tail_length(samples)
+    total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
+    largest = torch.empty(0, len(x), dtype=torch.double)
+    for done in range(0, samples, chunk):
+        log_w = log_weights(vae, x, min(chunk, samples - done)).cpu().double()
+        total = torch.logaddexp(total, log_w.logsumexp(0))
+        squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
+        pool = torch.cat([largest, log_w])
+        largest = pool.topk(min(tail + 1, len(pool)), dim=0).values
+    # The variance of the mean weight, relative to its square, is that of its logarithm.
+    relative = ((squares - 2 * total).exp() - 1 / samples).clamp(min=0)
+    return total - math.log(samples), relative.sqrt(), pareto_k(largest)
+
+
+def tail_length(samples: int) -> int:
+    """Return how many of the largest weights form the tail: M in section 2 of the source."""
+    return int(min(samples / 5, 3 * samples**0.5))
+
+
+def pareto_k(largest: Tensor) -> Tensor:
+    """Return the shape k of the tails' generalized Pareto distributions, (B,).
+
+    Args:
+        largest: the log-weights of the tail and, last, its threshold, (M + 1, B), in falling
+            order.
+    """
+    weights = (largest - largest[0]).exp()
+    return torch.stack([_shape(column) for column in weights.T])
+
+
+def _shape(weights: Tensor) -> Tensor:
+    """Return k of one tail, from its weights and, last, its threshold, in falling order."""
+    threshold, exceedances = weights[-1], (weights[:-1] - weights[-1]).flip(0)
+    if threshold == 0 and len(exceedances) >= SHORTEST_TAIL:
+        return torch.tensor(math.inf, dtype=torch.double)
+    exceedances = exceedances[exceedances > 0]  # Discrete codes repeat, with equal weights.
+    if len(exceedances) < SHORTEST_TAIL:
+        return torch.tensor(math.nan, dtype=torch.double)
+    k, _ = fit_generalized_pareto(exceedances)
+    return torch.as_tensor(k, dtype=torch.double)

@@ -1,0 +1,126 @@
+"""The numbers of an evaluation as text: one declaration of their names, units and meanings."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+from pyro_vae.evaluation.importance import PARETO_THRESHOLD
+
+NATS, BITS = "nats per image", "bits per dimension"
+
+
+class Row(NamedTuple):
+    """A number of the evaluation.
+
+    Attributes:
+        key: its key in `Evaluation.as_dict()`.
+        name: its name for readers.
+        unit: its unit.
+        meaning: what it says, in a sentence or two.
+    """
+
+    key: str
+    name: str
+    unit: str
+    meaning: str
+
+
+ROWS = (
+    Row(
+        "elbo",
+        "ELBO",
+        NATS,
+        "The evidence lower bound, a lower bound on log p(x): minus the distortion minus the "
+        "rate. Higher is better.",
+    ),
+    Row(
+        "standard_error",
+        "its standard error",
+        NATS,
+        "How much the number above would vary with another sample of test images.",
+    ),
+    Row(
+        "distortion",
+        "distortion, -E log p(x|z)",
+        NATS,
+        "The reconstruction error: lower means closer reconstructions.",
+    ),
+    Row(
+        "rate",
+        "rate, KL(q(z|x) || p(z))",
+        NATS,
+        "How much information a latent vector carries about its image. Near 0, it carries none.",
+    ),
+    Row(
+        "published_loss",
+        "loss on the source's scale",
+        "as in the source",
+        "Distortion and rate, weighted as the source of this system weights them.",
+    ),
+    Row(
+        "bits_per_dimension",
+        "the ELBO's bits per dimension",
+        BITS,
+        "The negative ELBO in bits, divided by the number of values in an image: the size of a "
+        "losslessly compressed image.",
+    ),
+    Row(
+        "negative_log_likelihood",
+        "-log p(x), weighted samples",
+        NATS,
+        "The negative log-likelihood by importance sampling, tighter than the ELBO. Lower is "
+        "better.",
+    ),
+    Row(
+        "log_likelihood_bits",
+        "its bits per dimension",
+        BITS,
+        "The same estimate in bits, divided by the number of values in an image.",
+    ),
+    Row(
+        "log_likelihood_error",
+        "its standard error, images",
+        NATS,
+        "How much that estimate would vary with another sample of test images.",
+    ),
+    Row(
+        "sampling_error",
+        "one image's sampling error",
+        NATS,
+        "How much the estimate for one image would vary with other importance samples.",
+    ),
+)
+NOT_PROPER = (
+    "The likelihood is not a normalized density of gray levels: compare these numbers only with "
+    "models that use the same likelihood."
+)
+
+
+def as_text(numbers: Mapping[str, Any]) -> str:
+    """Return the numbers of `Evaluation.as_dict()` as text, a line each.
+
+    Args:
+        numbers: may also hold "published_loss", the loss on the scale of a system's source.
+    """
+    rows = [
+        (row.name, f"{numbers[row.key]:.2f}", row.unit)
+        for row in ROWS
+        if numbers.get(row.key) is not None
+    ]
+    table = tabulate(
+        rows, tablefmt="plain", colalign=("left", "right", "left"), disable_numparse=True
+    )
+    lines = table.splitlines()
+    if numbers["samples"]:
+        lines.append(f"({numbers['samples']} samples an image; {_trust(numbers['untrusted'])})")
+    if numbers.get("measure") == "none":
+        lines.append(NOT_PROPER)
+    lines.append(numbers["verdict"])
+    return "\n".join([f"{numbers['images']} test images", *(f"  {line}" for line in lines)])
+
+
+def _trust(untrusted: float | None) -> str:
+    if untrusted is None:
+        return "too few to tell how reliable the estimates are"
+    return f"unreliable, with a Pareto k above {PARETO_THRESHOLD}: {untrusted:.1%} of the images"

@@ -1,0 +1,368 @@
+"""Configuration: a run's settings, from a recipe and the command line, to a file and back.
+
+Every part of a model is chosen by the name of a class and that class's own arguments
+(`--prior NAME --prior.argument VALUE`, `--prior.help NAME`), through jsonargparse.
+"""
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import DefaultHelpFormatter, Namespace
+
+from pyro_vae._settings import Setting, Settings, declared, setting, suggestion
+from pyro_vae._spelling import current, with_current_options
+from pyro_vae.data import Dataset, load
+from pyro_vae.errors import PyroVAEError
+from pyro_vae.experiments.parsing import Parser, class_name, imported
+from pyro_vae.recipes import RECIPES, Recipe, listing
+from pyro_vae.training.optimizers import optimizers
+
+THE_RUN, THE_DATA, THE_TRAINING = "the run", "the data", "the training"
+GROUPS = (THE_RUN, THE_DATA, "the model", THE_TRAINING)
+
+
+class ConfigurationError(PyroVAEError, ValueError):
+    """A setting names nothing that exists, or does not fit the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Settings):
+    """What a run is asked for besides the settings of its recipe."""
+
+    recipe: str = setting(help=f"the system: {', '.join(RECIPES)}; help: about each", group=THE_RUN)
+    as_published: bool = setting(
+        False, "train with its source's settings", group=THE_RUN, flag=True
+    )
+    autoencoder: bool = setting(
+        False, "train the plain autoencoder of the same shape", group=THE_RUN, flag=True
+    )
+    with_autoencoder: bool = setting(
+        False, "train the plain autoencoder beside it, too", group=THE_RUN, flag=True
+    )
+    config: str | None = setting(None, "file of settings: a run's config.yaml", group=THE_RUN)
+    out: str | None = setting(
+        None, "run folder (default: runs/RECIPE, the next free one)", group=THE_RUN
+    )
+    resume: bool = setting(False, "continue the run in --out", group=THE_RUN, flag=True)
+    start_from: str | None = setting(
+        None, "run folder whose weights to train on from", group=THE_RUN
+    )
+    skip_pictures: bool = setting(
+        False, "draw nothing after the training; `analyze` draws later", group=THE_RUN, flag=True
+    )
+    device: str | None = setting(
+        None, "cuda, mps or cpu (default: the best there is)", group=THE_RUN
+    )
+    seed: int = setting(0, "seed of the weights, the order and the draws", group=THE_RUN)
+    data_dir: str | None = setting(
+        None,
+        "folder where data sets are kept (default: PYRO_VAE_DATA, else data/)",
+        group=THE_DATA,
+    )
+    skip_corrupt: bool = setting(
+        False, "leave out image files that cannot be read", group=THE_DATA, flag=True
+    )
+    stream: bool | None = setting(
+        None,
+        "whether images stay in their files and are read batch by batch "
+        "(default: those that would take more than half of the memory)",
+        group=THE_DATA,
+    )
+    limit: int | None = setting(
+        None, "train on the first LIMIT images only", group=THE_DATA, at_least=1
+    )
+
+
+def _by_group(settings: dict[str, Setting]) -> dict[str, Setting]:
+    place = {name: GROUPS.index(each.group or THE_TRAINING) for name, each in settings.items()}
+    return {name: settings[name] for name in sorted(settings, key=place.__getitem__)}
+
+
+#: Every setting of a recipe, by name, and every option beside them.
+SETTINGS = _by_group(declared(Recipe))
+OPTIONS = declared(Options)
+#: Changes after which a loss on the source's scale would mean nothing.
+INCOMPARABLE = {"prior", "likelihood", "latent_size", "pixels"}
+#: What a run folder does not remember: where it is, and on what machine it ran.
+PASSING = ("config", "out", "resume", "device", "with_autoencoder", "skip_pictures")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All settings of a run.
+
+    Attributes:
+        recipe: the system, with every override applied.
+        settings: everything as parsed: `data_dir`, `limit`, `seed`, `out`, ...
+        text: what reproduces the run, as YAML.
+        changed: the settings of the recipe that were overridden, by name.
+    """
+
+    recipe: Recipe
+    settings: Namespace
+    text: str
+    changed: tuple[str, ...]
+
+    def text_with(self, **settings: Any) -> str:
+        """Return the text with settings that only the images decide."""
+        return yaml.safe_dump(yaml.safe_load(self.text) | settings, sort_keys=False)
+
+    def dataset(self) -> Dataset:
+        """Load the run's images, sized, padded and binarized as its recipe says.
+
+        Raises:
+            DataError: they cannot be had, or are not as they should be.
+        """
+        recipe, settings = self.recipe, self.settings
+        found = load(
+            recipe.data,
+            data_dir=settings.data_dir,
+            size=recipe.size,
+            channels=recipe.channels,
+            skip_corrupt=settings.skip_corrupt,
+            stream=settings.stream,
+        ).pad(recipe.padding)
+        if recipe.pixels == "binarized-once":
+            train, test = found.train, found.test  # Each with noise of its own.
+            return replace(
+                found,
+                train=train.binarized_once(settings.seed),
+                test=test.binarized_once(settings.seed + 1),
+            )
+        pixels = recipe.pixels
+        return found.map(lambda part: part.with_pixels(pixels))
+
+
+def parse(
+    arguments: Sequence[str], description: str = "", program: str | None = None
+) -> Configuration:
+    """Return a run's configuration from command-line arguments.
+
+    Args:
+        arguments: those after the program's name.
+        description: of the program, for its help.
+        program: how it was called, for its help and errors.
+
+    Raises:
+        ConfigurationError: there is no such recipe or part; it names the nearest.
+        SystemExit: after the help, or an error that names the option.
+    """
+    arguments, saved = _with_configuration(with_current_options(arguments))
+    recipe = choose_recipe(arguments, saved)
+    check_parts(arguments)
+    reader = parser(recipe, description, program)
+    settings = reader.read(arguments)
+    reader.check({name: settings[name] for name in (*SETTINGS, *OPTIONS)})
+    settings.optimizer = _given_alone(settings.optimizer)
+    made = reader.instantiate(settings)
+    made["optimizer"] = partial(
+        imported(settings.optimizer.class_path), **vars(settings.optimizer.init_args)
+    )
+    defaults = reader.get_defaults()
+    defaults["optimizer"] = _given_alone(defaults["optimizer"])
+    defaults["epochs"] = recipe.epochs if settings.epochs else None
+    changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
+    chosen = {name: made[name] for name in SETTINGS} | {
+        "epochs": int(settings.epochs or recipe.epochs)
+    }
+    if settings.epochs or settings.limit:
+        chosen |= {"least_steps": 0}
+    recipe = recipe.with_settings(**chosen)
+    if changed:
+        recipe = recipe.with_settings(summary=f"{recipe.summary}; changed: {', '.join(changed)}")
+    if not INCOMPARABLE.isdisjoint(changed):
+        recipe = recipe.with_settings(published_loss=None)
+    lasting = settings.clone()
+    for name in PASSING:
+        lasting.pop(name, None)
+    return Configuration(
+        recipe=recipe,
+        settings=settings,
+        text=reader.dump(lasting, skip_validation=True),
+        changed=changed,
+    )
+
+
+def read_configuration(path: Path, *arguments: str) -> Configuration:
+    """Return the configuration saved in a `config.yaml`, overridden by `arguments`."""
+    return parse(["--config", str(path), *arguments])
+
+
+class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that names the classes of a part, and no default where there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        each = SETTINGS.get(action.dest)
+        if each is not None and each.part:
+            default = class_name(action.default["class_path"])
+            return f"{each.help}: {', '.join(classes(action.dest))} (default: {default})"
+        if action.default is None or action.default is False:
+            return action.help or ""
+        if action.dest.endswith(".help"):
+            return "the settings of the class NAME"
+        return super()._get_help_string(action) or ""
+
+
+def parser(recipe: Recipe, description: str = "", program: str | None = None) -> Parser:
+    """Return a parser of every setting, whose defaults are a recipe's."""
+    result = Parser(
+        prog=program,
+        description=description,
+        usage="%(prog)s [options]",
+        allow_abbrev=False,
+        formatter_class=Formatter,
+    )
+    groups = {title: result.add_argument_group(title) for title in GROUPS}
+    # How often few images are seen depends on their number.
+    defaults = {name: as_setting(getattr(recipe, name)) for name in SETTINGS} | {"epochs": None}
+    defaults |= {name: each.default for name, each in OPTIONS.items()} | {"recipe": recipe.name}
+    for name, each in (OPTIONS | SETTINGS).items():
+        result.declare(
+            each,
+            groups[each.group or THE_TRAINING],
+            defaults[name],
+            each.help + (_default_epochs(recipe) if name == "epochs" else ""),
+        )
+    return result
+
+
+def _default_epochs(recipe: Recipe) -> str:
+    few = (
+        f"; few images: until there are {recipe.least_steps:,} steps" if recipe.least_steps else ""
+    )
+    return f" (default: {recipe.epochs}{few})"
+
+
+def choose_recipe(arguments: Sequence[str], saved: dict[str, Any] | None = None) -> Recipe:
+    """Return the recipe that is asked for, as published or as an autoencoder if so asked.
+
+    Args:
+        arguments: of the command line.
+        saved: the settings of a configuration file, which arguments override.
+
+    Raises:
+        ConfigurationError: there is no such recipe; it names the nearest.
+    """
+    saved = saved or {}
+    chosen = _look(arguments, ("recipe", "data"), ("as-published", "autoencoder"))
+    name = chosen.recipe or saved.get("recipe") or next(iter(RECIPES))
+    if name == "help":
+        print(listing())
+        sys.exit()
+    if name not in RECIPES:
+        raise ConfigurationError(f"There is no recipe {name!r}. {suggestion(name, RECIPES)}")
+    recipe = RECIPES[name]
+    if chosen.as_published or saved.get("as_published"):
+        recipe = recipe.as_published()
+    if chosen.autoencoder or saved.get("autoencoder"):
+        recipe = recipe.as_autoencoder()
+    if (chosen.data or saved.get("data")) not in (None, recipe.data):
+        # A recipe sizes and pads the images it was written for, no others.
+        recipe = recipe.with_settings(padding=0, size=None)
+    return recipe
+
+
+def check_parts(arguments: Sequence[str]) -> None:
+    """Refuse the name of a part that is neither this library's nor a dotted path.
+
+    Raises:
+        ConfigurationError: it names the nearest.
+    """
+    parts = [name for name, each in SETTINGS.items() if each.part]
+    named = _look(arguments, [*parts, *(f"{part}.help" for part in parts)])
+    for option, name in vars(named).items():
+        part = option.removesuffix(".help")
+        known = classes(part)
+        if name is not None and name not in known and "." not in name and name[:1] != "{":
+            raise ConfigurationError(f"There is no {part} {name!r}. {suggestion(name, known)}")
+
+
+def classes(part: str) -> dict[str, type]:
+    """Return the classes for a part of a model ("prior", "encoder", ...), by name."""
+    base = SETTINGS[part].part
+    if base is None:
+        raise ConfigurationError(f"{part} is no part of a model that a class is chosen for.")
+    if part == "optimizer":
+        return dict(optimizers())
+    found: dict[str, type] = {}
+    todo = list(base.__subclasses__())
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if kind.__module__.startswith("pyro_vae.") and not kind.__name__.startswith("_"):
+            found[kind.__name__] = kind
+    return dict(sorted(found.items()))
+
+
+def as_setting(value: Any) -> Any:
+    """Return a recipe's part, a class or a `partial` of one, as jsonargparse writes it."""
+    if value is MISSING:
+        return None
+    factory, settings = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
+    if not inspect.isclass(factory):
+        return value
+    path = f"{factory.__module__}.{factory.__qualname__}"
+    return {"class_path": path, "init_args": dict(settings)}
+
+
+def _given_alone(optimizer: Namespace) -> Namespace:
+    """Return an optimizer's settings without those that are torch's own defaults."""
+    given = optimizer.clone()
+    kind = imported(given.class_path)
+    defaults = {name: each.default for name, each in inspect.signature(kind).parameters.items()}
+    arguments = vars(given.get("init_args") or Namespace())
+    given.init_args = Namespace(
+        {name: value for name, value in arguments.items() if value != defaults.get(name)}
+    )
+    return given
+
+
+def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the arguments with the content of `--config` in place of its path, and that content.
+
+    In today's names: what earlier versions saved is read like any other.
+    """
+    path = _look(arguments, ("config",)).config
+    if path is None:
+        return list(arguments), {}
+    saved = _saved(Path(path))
+    content = f"--config={yaml.safe_dump(saved, sort_keys=False)}"
+    replaced, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--config":
+            replaced.append(content)
+            skip = True
+        else:
+            replaced.append(content if argument.startswith("--config=") else argument)
+    return replaced, saved
+
+
+def _look(
+    arguments: Sequence[str], options: Iterable[str], flags: Iterable[str] = ()
+) -> argparse.Namespace:
+    """Take a first look at a few options, before the parser that they decide upon is made."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in options:
+        first.add_argument(f"--{option}")
+    for flag in flags:
+        first.add_argument(f"--{flag}", action="store_true")
+    return first.parse_known_args(list(arguments))[0]
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    try:
+        saved = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None
+    if not isinstance(saved, dict):
+        raise ConfigurationError(f"{path} holds no settings: a line for each, such as `epochs: 5`.")
+    return current(saved)

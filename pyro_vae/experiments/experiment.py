@@ -1,0 +1,297 @@
+"""An experiment: a configuration, its images and its run folder, brought together."""
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from torch import Tensor
+
+from pyro_vae import checkpoints
+from pyro_vae._files import write_json, write_text
+from pyro_vae._program import program
+from pyro_vae._settings import made
+from pyro_vae.data import Dataset, ImageData
+from pyro_vae.evaluation import Evaluation, evaluate
+from pyro_vae.experiments.configuration import (
+    PASSING,
+    Configuration,
+    ConfigurationError,
+    parse,
+    read_configuration,
+)
+from pyro_vae.experiments.folders import folder_for, folder_to_resume
+from pyro_vae.experiments.provenance import record_start
+from pyro_vae.recipes import Recipe
+from pyro_vae.schedules import Plateau
+from pyro_vae.training import Record, Run, choose_device, fit
+from pyro_vae.training.optimizers import make_optimizer
+from pyro_vae.training.step_log import read_steps
+from pyro_vae.vae import VAE
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: what it is, on which images, and where its files are.
+
+    Attributes:
+        configuration: every setting.
+        run: its folder.
+    """
+
+    configuration: Configuration
+    run: Run
+
+    @classmethod
+    def start(
+        cls, arguments: Sequence[str], description: str = "", called: str | None = None
+    ) -> "Experiment":
+        """Return the experiment of command-line arguments; with `--resume`, a stopped one.
+
+        Args:
+            arguments: those after the program's name.
+            description: of the program, for its help.
+            called: how the program was called, for its help and errors.
+
+        Raises:
+            ConfigurationError: a setting does not fit, or the run folder does not.
+        """
+        configuration = parse(arguments, description, called)
+        if configuration.settings.resume:
+            folder = folder_to_resume(configuration)
+            return cls(resumed(folder, arguments), Run(folder))
+        return cls(configuration, Run(folder_for(configuration)))
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Experiment":
+        """The experiment of a run folder.
+
+        Raises:
+            ConfigurationError: the folder holds no run.
+        """
+        run = Run(Path(folder))
+        _require(run)
+        return cls(read_configuration(run.configuration), run)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The system, with every override applied."""
+        return self.configuration.recipe
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images, as the model takes them."""
+        return self.configuration.dataset()
+
+    @cached_property
+    def parts(self) -> tuple[ImageData, ImageData]:
+        """The images to train on, and those that choose the weights."""
+        limit = slice(0, self.configuration.settings.limit)
+        if self.held_out == 0:
+            return self.dataset.train.select(limit), self.dataset.test
+        train, validation = self.dataset.split(self.held_out)
+        return train.select(limit), validation
+
+    @property
+    def epochs(self) -> int:
+        """The number of passes over the training images."""
+        return self.recipe.epochs_for(len(self.parts[0]))
+
+    @property
+    def held_out(self) -> int:
+        """The number of training images held out; if 0, the test images take their place."""
+        return min(self.recipe.validation, len(self.dataset.train) // 10)
+
+    @property
+    def roles_of_test(self) -> tuple[str, ...]:
+        """What the test images do in training besides being looked at, in words.
+
+        Nothing where images are held out.
+        """
+        plateau = isinstance(made(self.recipe.schedule), Plateau)
+        roles = {
+            "drive the learning rate": plateau,
+            "choose the weights": self.recipe.keep == "best",
+        }
+        return tuple(role for role, played in roles.items() if played and not self.held_out)
+
+    def build(self) -> VAE:
+        """Build the model to train: its weights follow the seed, or are those of an earlier run.
+
+        Raises:
+            ConfigurationError: a part refuses its settings, or the earlier run's weights.
+        """
+        settings = self.configuration.settings
+        vae = self._built()
+        if settings.start_from is not None and not settings.resume:
+            take_weights(vae, Run(Path(settings.start_from)))
+        return vae
+
+    def _built(self) -> VAE:
+        pyro.set_rng_seed(self.configuration.settings.seed)
+        shape = self.dataset.image_shape
+        try:
+            # These are not needed yet, but refuse their settings before anything is written.
+            for part in (self.recipe.objective, self.recipe.annealing, self.recipe.schedule):
+                made(part)
+            make_optimizer(self.recipe, [torch.nn.Parameter(torch.zeros(1))])
+            return self.recipe.build(shape)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"The model cannot be built: {error}") from error
+
+    def load(self) -> VAE:
+        """Load the trained model, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: there is no model that can be read.
+        """
+        try:
+            return checkpoints.load(self.run.weights)
+        except checkpoints.ForeignPartError:
+            vae = self._built()  # The configuration names the user's own class.
+        vae.load_state_dict(checkpoints.contents(self.run.weights)["weights"])
+        return vae.eval()
+
+    def train(
+        self,
+        vae: VAE,
+        callbacks: Sequence[Callable[[VAE, Record], None]] = (),
+        progress: bool = True,
+    ) -> None:
+        """Train a model as the recipe says; the run folder is complete after every epoch.
+
+        Args:
+            vae: the model, as `build` returns it.
+            callbacks: called after every epoch with the model and the epoch's record.
+            progress: show a progress bar for each epoch.
+        """
+        write_text(self.run.configuration, self.configuration.text_with(epochs=self.epochs))
+        self.run.evaluation.unlink(
+            missing_ok=True
+        )  # Its numbers belong to other weights from now on.
+        train, validation = self.parts
+        device = choose_device(self.configuration.settings.device)
+        record_start(self.run, device)
+        fit(
+            vae,
+            train,
+            validation=validation,
+            device=device,
+            folder=self.run.folder,
+            resume=self.configuration.settings.resume,
+            callbacks=callbacks,
+            published_loss=self.published_loss,
+            progress=progress,
+            **self.recipe.training | {"epochs": self.epochs},
+        )
+
+    def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:
+        """Evaluate a model on the test images and return the numbers.
+
+        Those of all images are kept in the run folder, until an evaluation takes as many samples.
+
+        Args:
+            vae: the trained model.
+            samples: number of importance samples per image for the log-likelihood; 0: none.
+            images: number of images to evaluate, from the first; None: all.
+        """
+        test = self.dataset.test.select(slice(images))
+        numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
+        if len(test) == len(self.dataset.test) and samples >= self._samples_kept():
+            write_json(self.run.evaluation, numbers)
+        return numbers
+
+    def _samples_kept(self) -> int:
+        if not self.run.evaluation.exists():
+            return 0
+        return int(json.loads(self.run.evaluation.read_text())["samples"])
+
+    def history(self) -> list[Record]:
+        """Return the records of all finished epochs."""
+        records: list[Record] = json.loads(self.run.history.read_text())
+        return records
+
+    def steps(self) -> np.ndarray:
+        """Return loss, ELBO, distortion and rate of every step, (steps, 4), if none is missing."""
+        files = [self.run.steps(int(record["epoch"])) for record in self.history()]
+        return read_steps(files)
+
+    def keep_codes(self, epoch: int, codes: Tensor) -> None:
+        """Keep the codes (N, D) of the first N test images after an epoch."""
+        self.run.snapshots.mkdir(parents=True, exist_ok=True)
+        torch.save(codes, self.run.codes(epoch))
+
+    def stages(self) -> list[tuple[int, Tensor]]:
+        """Return (epoch, codes) of the epochs whose codes were kept; epoch 0 is before training."""
+        kept = ((epoch, self.run.codes(epoch)) for epoch in range(len(self.history()) + 1))
+        return [
+            (epoch, torch.load(path, weights_only=True)) for epoch, path in kept if path.exists()
+        ]
+
+    def numbers(self, found: Evaluation) -> dict[str, Any]:
+        """Return the numbers of an evaluation, with the loss on the source's scale."""
+        numbers = found.as_dict()
+        if self.published_loss and found.rate is not None:
+            numbers["published_loss"] = self.published_loss(found.distortion, found.rate)
+        return numbers
+
+    @property
+    def published_loss(self) -> Callable[[float, float], float] | None:
+        """The loss on the source's scale, from distortion and rate in nats per image."""
+        loss, values = self.recipe.published_loss, math.prod(self.dataset.image_shape)
+        if loss is None:
+            return None
+        return lambda distortion, rate: loss(distortion, rate, values)
+
+
+def take_weights(vae: VAE, earlier: Run) -> None:
+    """Give a model the weights of an earlier run.
+
+    Raises:
+        ConfigurationError: the folder holds no run, or one of another model.
+    """
+    _require(earlier)
+    try:
+        vae.load_state_dict(checkpoints.contents(earlier.weights)["weights"])
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"--start-from: the model in {earlier.folder} is a different one: {error}"
+        ) from None
+
+
+def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:
+    """Return the configuration of a stopped run; only its epochs and its device may change.
+
+    Raises:
+        ConfigurationError: another setting was given, or the folder holds no run.
+    """
+    run = Run(folder)
+    _require(run)
+    saved = read_configuration(run.configuration)
+    configuration = read_configuration(run.configuration, *arguments)
+    changed = [
+        name
+        for name, value in vars(configuration.settings).items()
+        if name not in PASSING and value != saved.settings[name]
+    ]
+    if set(changed) - {"epochs", "data_dir"}:
+        raise ConfigurationError(
+            f"--resume continues with the settings in {run.configuration}; "
+            f"these cannot change: {', '.join(changed)}. Start a new run for that."
+        )
+    return configuration
+
+
+def _require(run: Run) -> None:
+    if not run.exists() or not run.configuration.exists():
+        raise ConfigurationError(
+            f"{run.folder} holds no run: train one there with "
+            f"`{program('train')} --out {shlex.quote(str(run.folder))}`."
+        )

@@ -1,0 +1,207 @@
+"""Parsing: a parser of options whose errors say in words what was wrong, and name the nearest."""
+
+import contextlib
+import difflib
+import inspect
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import import_object
+
+from pyro_vae._settings import Setting, suggestion
+from pyro_vae.errors import ArgumentError
+
+Given = tuple[str, str]
+"""An option, without its dashes, and its value."""
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors name the nearest option, and the setting of a part that is wrong."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._declared: dict[str, Setting] = {}
+        self._given: list[str] = []
+        super().__init__(*args, **kwargs)
+
+    def declare(self, each: Setting, group: Any, default: Any, help: str) -> None:
+        """Add an option for a declared setting."""
+        self._declared[each.name] = each
+        if each.name == "config":
+            group.add_argument(each.option, action="config", help=help)
+        elif each.flag:
+            group.add_argument(each.option, action="store_true", help=help)
+        else:
+            group.add_argument(
+                each.option,
+                *each.aliases,
+                type=each.type | None if each.optional or default is None else each.type,
+                default=default,
+                metavar="NAME" if each.part else None,
+                help=help,
+            )
+
+    def read(self, arguments: Sequence[str]) -> Namespace:
+        """Return the settings of a command line.
+
+        Raises:
+            SystemExit: after the help, or an error that names the option.
+        """
+        self._given = list(arguments)
+        return self.parse_args(self._given)
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """End with an error that names the option, where a value is out of its bounds."""
+        for name, value in values.items():
+            each = self._declared[name]
+            try:
+                if value is not None:
+                    each.check(value)
+            except ArgumentError:
+                self.error(f"{each.option} must be {each.accepted}, got {value}.")
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+        """End with what is wrong in words of our own, where it can be found out."""
+        super().error(self._diagnosis() or message, *args, **kwargs)
+
+    def _diagnosis(self) -> str | None:
+        """Return what is wrong with the first bad option, by looking at each."""
+        given = list(options_in(self._given))
+        parts = {name: value for name, value in given if name in self._parts}
+        for name, value in given:
+            part, _, setting = name.partition(".")
+            if part in self._parts and setting and setting != "help":
+                found = self._of_part(part, setting, value, parts)
+            elif self._knows(name):
+                found = self._of_value(name, value)
+            else:
+                found = self._unknown(name)
+            if found:
+                return found
+        return None
+
+    @property
+    def _parts(self) -> list[str]:
+        return [name for name, each in self._declared.items() if each.part]
+
+    def _options(self) -> list[str]:
+        return [option for action in self._actions for option in action.option_strings]
+
+    def _knows(self, name: str) -> bool:
+        return f"--{name.replace('_', '-')}" in self._options() or f"--{name}" in self._options()
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(f"--{name}", self._options(), n=1)
+        return f"There is no option --{name}." + (f" Did you mean {near[0]}?" if near else "")
+
+    def _of_value(self, name: str, value: str) -> str | None:
+        each = self._declared.get(name.replace("-", "_"))
+        if each is None:
+            return None
+        if each.part:
+            return _bad_class(name, each.part, value) if "." in value else None
+        if each.flag or reads(each.type | None if each.optional else each.type, value):
+            return None
+        return f"{each.option} must be {each.accepted}, got {value}."
+
+    def _of_part(self, part: str, setting: str, value: str, parts: Mapping[str, str]) -> str | None:
+        kind = self._class_of(part, parts.get(part))
+        if kind is None:
+            return None
+        hints = get_type_hints(inspect.getattr_static(kind, "__init__"))
+        settings = {
+            parameter.name: hints.get(parameter.name, Any)
+            for parameter in inspect.signature(kind).parameters.values()
+            if parameter.default is not parameter.empty  # The others are given by the recipe.
+        }
+        if setting not in settings:
+            advice = suggestion(setting, settings) if settings else "It has none."
+            return f"--{part}.{setting}: {kind.__name__} has no such setting. {advice}"
+        if reads(settings[setting], value):
+            return None
+        accepted = inspect.formatannotation(settings[setting]).replace("typing.", "")
+        return f"--{part}.{setting} of {kind.__name__} must be {accepted}, got {value}."
+
+    def _class_of(self, part: str, name: str | None) -> type | None:
+        """Return the class that is chosen for a part: by its name or path, or by default."""
+        known = {each.__name__: each for each in _subclasses(self._declared[part].part)}
+        if name in known:
+            return known[name]
+        path = name or self.get_defaults()[part]["class_path"]
+        try:
+            return imported(path)
+        except (ImportError, AttributeError, ValueError):
+            return None
+
+
+def options_in(arguments: Sequence[str]) -> Iterator[Given]:
+    """Yield the options of a command line with their values, those of `--config` first."""
+    given = []
+    for i, argument in enumerate(arguments):
+        if argument.startswith("--"):
+            name, equals, value = argument.removeprefix("--").partition("=")
+            following = arguments[i + 1] if i + 1 < len(arguments) else ""
+            given.append((name, value if equals else "" if following[:2] == "--" else following))
+    for name, value in given:
+        if name == "config":
+            yield from _flat(yaml.safe_load(value))
+    yield from (each for each in given if each[0] != "config")
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[Given]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and "class_path" in value:
+            yield name, str(value["class_path"])
+            for argument, given in (value.get("init_args") or {}).items():
+                yield (
+                    f"{name}.{argument}",
+                    yaml.safe_dump(given, default_flow_style=True).split("\n")[0],
+                )
+        elif value is not None:
+            yield name, str(value)
+
+
+def reads(kind: Any, value: str) -> bool:
+    """Return whether a value can be read as a type, as jsonargparse reads it."""
+    if kind is Any:
+        return True
+    reader = ArgumentParser(exit_on_error=False)
+    reader.add_argument("--value", type=kind)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            reader.parse_args([f"--value={value}"])
+    except Exception:  # Whatever it raises, it could not read the value.
+        return False
+    return True
+
+
+def imported(path: str) -> Any:
+    """Return what a dotted path names."""
+    return import_object(path)
+
+
+def class_name(path: str) -> str:
+    """Return the name of a class without its module."""
+    return path.rpartition(".")[2]
+
+
+def _bad_class(option: str, base: type, path: str) -> str | None:
+    wanted = f"{base.__module__}.{base.__qualname__}"
+    try:
+        kind = imported(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        problem = str(error)
+    else:
+        if inspect.isclass(kind) and issubclass(kind, base):
+            return None
+        problem = "it is another kind of thing"
+    return f"--{option}: {path} cannot be used, it must be the path of a {wanted}: {problem}."
+
+
+def _subclasses(base: type | None) -> Iterator[type]:
+    children: list[type] = base.__subclasses__() if base else []
+    for kind in children:
+        yield kind
+        yield from _subclasses(kind)

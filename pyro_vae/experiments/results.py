@@ -1,0 +1,141 @@
+"""The numbers of many runs as one table, from their folders.
+
+Runs that differ in their seed alone share a row: mean and standard deviation over seeds.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tabulate import tabulate
+
+from pyro_vae._program import program
+from pyro_vae.experiments.configuration import ConfigurationError
+from pyro_vae.experiments.experiment import Experiment
+
+#: The key of each number, the heading of its column, and its digits after the point.
+COLUMNS = (
+    ("published_loss", "loss as published", 2),
+    ("negative_elbo", "−ELBO", 2),
+    ("distortion", "distortion", 2),
+    ("rate", "rate", 2),
+    ("active_units", "active units", 0),
+    ("negative_log_likelihood", "−log p(x)", 2),
+    ("bits_per_dimension", "bits/dim of −ELBO", 3),
+    ("log_likelihood_bits", "bits/dim of −log p(x)", 3),
+    ("epochs", "epochs", 0),
+    ("train_seconds", "s/epoch", 1),
+    ("parameters", "parameters", 0),
+)
+UNITS = (
+    "In nats per image, on the test images; s/epoch is training alone; ± is the standard deviation "
+    "over seeds."
+)
+SAMPLED = " −log p(x) by importance sampling."
+#: Settings that do not make a run another experiment.
+IRRELEVANT = ("seed", "data_dir")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration.
+
+    Attributes:
+        name: the recipe, and the settings that were changed.
+        numbers: the numbers of each of its runs, by the keys in `COLUMNS`, where there are any.
+    """
+
+    name: str
+    numbers: Sequence[dict[str, float]]
+
+    def cell(self, key: str, digits: int) -> str:
+        """Return a number of this row, averaged over the runs that have it, or a dash."""
+        values = [each[key] for each in self.numbers if each.get(key) is not None]
+        return mean_and_spread(values, digits) if values else "–"
+
+
+def collect(folders: Iterable[str | Path]) -> list[Row]:
+    """Return the rows of some run folders, in the order in which their configurations appear.
+
+    Raises:
+        ConfigurationError: a folder holds no run, or one that was not evaluated.
+    """
+    names: dict[str, str] = {}
+    numbers: dict[str, list[dict[str, float]]] = {}
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
+        experiment = Experiment.open(folder)
+        key = _configuration(experiment)
+        names.setdefault(key, f"{folder.name}: {_name(experiment)}")
+        numbers.setdefault(key, []).append(numbers_of(experiment))
+    return [Row(names[key], numbers[key]) for key in numbers]
+
+
+def numbers_of(experiment: Experiment) -> dict[str, float]:
+    """Return the evaluation of a run, with its epochs, seconds per epoch, and parameters.
+
+    Raises:
+        ConfigurationError: the run was not evaluated.
+    """
+    run = experiment.run
+    if not run.evaluation.exists():
+        raise ConfigurationError(
+            f"{run.folder} was not evaluated: run `{program('evaluate')} {run.folder}`."
+        )
+    found, history = json.loads(run.evaluation.read_text()), experiment.history()
+    seconds = [r.get("train_seconds", r["seconds"]) for r in history]
+    return found | {
+        "negative_elbo": None if found["elbo"] is None else -found["elbo"],
+        "epochs": len(history),
+        "train_seconds": statistics.median(seconds),
+        "parameters": sum(p.numel() for p in experiment.load().parameters()),
+        "seed": experiment.configuration.settings.seed,
+    }
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the rows as a table in Markdown; columns without any number are left out."""
+    used = [column for column in COLUMNS if any(r.cell(column[0], 0) != "–" for r in rows)]
+    cells = [
+        [row.name, len({each["seed"] for each in row.numbers})]
+        + [row.cell(key, digits) for key, _, digits in used]
+        for row in rows
+    ]
+    table = tabulate(
+        cells, ["run", "seeds", *(title for _, title, _ in used)], "github", disable_numparse=True
+    )
+    sampled = any(key == "negative_log_likelihood" for key, _, _ in used)
+    return "\n".join([table, "", UNITS + SAMPLED * sampled])
+
+
+def mean_and_spread(values: Sequence[float], digits: int) -> str:
+    """Return the mean, and the standard deviation where several values differ."""
+    text = f"{statistics.mean(values):,.{digits}f}"
+    if len(values) < 2 or max(values) == min(values):
+        return text
+    return f"{text} ± {statistics.stdev(values):,.{digits}f}"
+
+
+def _configuration(experiment: Experiment) -> str:
+    settings: dict[str, Any] = yaml.safe_load(experiment.configuration.text)
+    settings["start_from"] = settings.get("start_from") is not None
+    return yaml.safe_dump({k: v for k, v in settings.items() if k not in IRRELEVANT})
+
+
+def _name(experiment: Experiment) -> str:
+    settings, changed = experiment.configuration.settings, experiment.configuration.changed
+    name = f"`{experiment.recipe.name}`"
+    name += ", as published" * settings.as_published + ", autoencoder" * settings.autoencoder
+    values = yaml.safe_load(experiment.configuration.text)
+    changes = [f"{each.replace('_', ' ')} {_short(values[each])}" for each in changed]
+    return f"{name}; {', '.join(changes)}" if changes else name
+
+
+def _short(value: Any) -> str:
+    """Return a setting in a word: the class of a part, the last name of a path."""
+    if isinstance(value, dict):
+        value = value["class_path"].rpartition(".")[2]
+    return Path(str(value)).name

@@ -1,0 +1,206 @@
+"""The training loop: one, for every model, objective and data set."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from pyro_vae._modes import evaluating, seeded
+from pyro_vae._settings import made
+from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentTypeError
+from pyro_vae.evaluation import has_elbo
+from pyro_vae.objectives import Bound, Objective
+from pyro_vae.slots import check_slots, check_support
+from pyro_vae.training.device import choose_device
+from pyro_vae.training.failures import explained
+from pyro_vae.training.optimizers import make_optimizer
+from pyro_vae.training.progress_bar import Bar, Totals
+from pyro_vae.training.run_folder import Run
+from pyro_vae.training.settings import TrainingSettings, takes_settings
+from pyro_vae.training.state import Record, State
+from pyro_vae.vae import VAE
+
+Step = Callable[[Tensor, int], Bound]
+"""Takes one step on images (B, C, H, W), given the number of steps made before in the epoch."""
+
+
+@takes_settings
+def fit(
+    vae: VAE,
+    images: ImageData,
+    *,
+    validation: ImageData | None = None,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callable[[VAE, Record], None]] = (),
+    published_loss: Callable[[float, float], float] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> list[Record]:
+    """Train a model; afterward it holds the weights to keep, in evaluation mode.
+
+    A trained model is trained further from its weights, with another objective, say.
+
+    Args:
+        vae: the model; moved to the device and changed in place.
+        images: the training images.
+        validation: images that choose the weights and drive the schedule; without them the
+            training loss does.
+        device: CUDA, else MPS, else the CPU, unless given.
+        folder: where checkpoints, the history and the numbers of every step are kept after every
+            epoch; nothing is kept if it is not given.
+        resume: continue after the last finished epoch in `folder`, exactly as if never stopped.
+        callbacks: called after every epoch with the model that is validated and the epoch's record.
+        published_loss: the loss on a source's own scale, from distortion and rate; shown beside
+            ours.
+        progress: show a progress bar for each epoch.
+        **settings: any of `TrainingSettings`, such as `epochs=30, learning_rate=3e-3`.
+
+    Returns:
+        A record for each epoch: losses, distortion and rate in nats per image, learning rate,
+        seconds in all and seconds of training alone.
+
+    Raises:
+        TrainingError: the loss is no longer a number, or there is nothing to resume.
+        ArgumentError: a setting is unknown or out of its bounds.
+        SupportError: the images are outside the likelihood's support.
+        SlotError: a slot returns something other than what is expected of it.
+        ObjectiveError: the objective needs something that the distributions do not have.
+
+    Example:
+        >>> from pyro_vae import VAE, data, fit, likelihoods, networks, posteriors, priors
+        >>> _ = torch.manual_seed(0)
+        >>> digits = data.load("digits")
+        >>> vae = VAE(
+        ...     priors.StandardNormal(2),
+        ...     likelihoods.Bernoulli(networks.MLPDecoder(2, (1, 8, 8)), gray_levels=True),
+        ...     posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2),
+        ... )
+        >>> history = fit(vae, digits.train, epochs=2, learning_rate=3e-3, progress=False)
+        >>> history[1]["train_loss"] < history[0]["train_loss"]
+        True
+    """
+    chosen = TrainingSettings.of(**settings)
+    if not isinstance(images, ImageData):
+        raise ArgumentTypeError(
+            f"images must be ImageData, such as dataset.train, got {type(images).__name__}."
+        )
+    objective, annealing, schedule = map(
+        made, (chosen.objective, chosen.annealing, chosen.schedule)
+    )
+    objective.start(len(images))
+    device = choose_device(device)
+    vae.to(device)
+    check_support(vae, images)
+    few = images.as_float(slice(0, 4)).to(device)
+    check_slots(vae, few)
+    check_objective(vae, few, objective, chosen.beta * annealing(0.0))
+    images = images.to(device)
+    validation = validation.to(device) if validation else None  # An empty part counts as none.
+    optimizer = make_optimizer(chosen, vae.parameters())
+    schedule.start(optimizer, chosen.learning_rate)
+    run = Run(Path(folder)) if folder else None
+    state = State(vae, optimizer, schedule, run, chosen.keep, averaged(vae, chosen.average))
+    if resume:
+        state.load()
+    else:
+        initialize_prior(vae, images)
+        state.save()
+
+    steps, bounded = math.ceil(len(images) / chosen.batch_size), has_elbo(vae)
+
+    def step(x: Tensor, before: int) -> Bound:
+        elapsed = (state.epoch + before / steps) / chosen.epochs
+        schedule.before_step(elapsed)
+        bound: Bound = objective(vae, x, chosen.beta * annealing(elapsed), elapsed)
+        optimizer.zero_grad()
+        bound.loss.backward()
+        if chosen.clip is not None:
+            clip_grad_norm_(vae.parameters(), chosen.clip)
+        optimizer.step()
+        if state.average is not None:
+            state.average.update_parameters(vae)
+        return bound
+
+    while state.epoch < chosen.epochs and not state.finished:
+        start = time.perf_counter()
+        bar = Bar(state.epoch, chosen.epochs, steps, bounded, published_loss, progress)
+        trained = train_epoch(vae, images, step, chosen.batch_size, bar)
+        record = {"epoch": state.epoch + 1} | trained.record("train", published_loss)
+        record |= {"learning_rate": optimizer.param_groups[0]["lr"]}
+        record |= {"train_seconds": time.perf_counter() - start}
+        if validation is not None:
+            seed = state.epoch + 1 if chosen.new_draws else 0
+            validated = validate(
+                state.judged, validation, objective, chosen.beta, chosen.batch_size, seed
+            )
+            record |= validated.record("validation", published_loss)
+            bar.announce(record, "validation")
+        bar.close()
+        record["seconds"] = time.perf_counter() - start
+        state.add(record, trained.bounds)
+        for callback in callbacks:
+            callback(state.judged, record)
+        state.save()
+    state.restore_kept()
+    return state.history
+
+
+def train_epoch(vae: VAE, images: ImageData, step: Step, batch_size: int, bar: Bar) -> Totals:
+    """Train on every image once, in random order, and return what the steps gave."""
+    totals = Totals()
+    vae.train()
+    for before, x in enumerate(batches(images, batch_size)):
+        with explained(vae, x, bar):
+            totals.add(step(x, before), len(x))
+        bar.show(totals)
+    return totals
+
+
+@torch.no_grad()
+def validate(
+    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, seed: int
+) -> Totals:
+    """Return the objective on images that are not trained on, at draws that follow a seed."""
+    totals = Totals()
+    with evaluating(vae), seeded(seed, images.images.device):
+        for x in images.batches(batch_size):
+            totals.add(objective(vae, x, beta), len(x))
+    return totals
+
+
+def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
+    """Return all images once, in random order, as float batches (B, C, H, W) in [0, 1]."""
+    return images.batches(batch_size, torch.randperm(len(images)))
+
+
+def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
+    """Return a moving average of a model's weights, or None where none is wanted.
+
+    Buffers, such as the statistics of batch normalization, are copied as they are.
+    """
+    if decay is None:
+        return None
+    return AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+
+
+@torch.no_grad()
+def check_objective(vae: VAE, x: Tensor, objective: Objective, beta: float) -> None:
+    """Try an objective on a few images, before anything is written."""
+    with evaluating(vae), seeded(0, x.device):
+        objective(vae, x, beta)
+
+
+def initialize_prior(vae: VAE, images: ImageData, count: int = 5000) -> None:
+    """Let a prior that starts at real images, such as a VampPrior, choose among the first ones."""
+    initialize = getattr(vae.prior, "initialize", None)
+    if callable(initialize):
+        initialize(images.as_float(slice(0, count)))

@@ -1,0 +1,100 @@
+"""The settings of a training, each declared once, here.
+
+`fit`, the recipes, the command line, `config.yaml`, the report and the reference take names, types,
+defaults, bounds and help from this file. A new setting is declared here and used in the loop, and
+nothing else changes.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from pyro_vae._settings import Settings, declared, setting, suggestion
+from pyro_vae.annealing import Annealing, Constant
+from pyro_vae.errors import ArgumentError
+from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.schedules import OneCycle, Schedule
+
+Keep = Literal["best", "last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """How a model is trained.
+
+    A part (objective, annealing, schedule) is a class, a `functools.partial` of one, or an
+    instance; an optimizer is a class of `torch.optim`, or a `partial` of one with its own
+    arguments.
+
+    Raises:
+        ArgumentError: a setting is out of its bounds; it names the setting and what is accepted.
+    """
+
+    objective: Callable[[], Objective] | Objective = setting(
+        ELBO, "bound that is maximized", part=Objective
+    )
+    beta: float = setting(1.0, "weight of the rate, KL(q(z|x) || p(z))", at_least=0)
+    annealing: Callable[[], Annealing] | Annealing = setting(
+        Constant,
+        "KL-annealing schedule: a factor of beta over the course of the training",
+        part=Annealing,
+    )
+    epochs: int = setting(10, "number of passes over the training images", at_least=1)
+    batch_size: int = setting(64, "number of images per step", at_least=1)
+    optimizer: Callable[[Iterable[Tensor]], Optimizer] = setting(
+        Adam, "optimizer, of torch.optim", part=Optimizer
+    )
+    learning_rate: float = setting(1e-3, "peak learning rate", above=0, aliases=("--lr",))
+    epsilon: float = setting(
+        1e-8, "epsilon of Adam and its kin, for gradients in nats per image", above=0
+    )
+    clip: float | None = setting(
+        None, "largest norm of the gradient: longer ones are scaled down to it", above=0
+    )
+    average: float | None = setting(
+        None,
+        "decay per step of an exponential moving average of the weights, which is then validated "
+        "and kept in their place",
+        above=0,
+        below=1,
+    )
+    schedule: Callable[[], Schedule] | Schedule = setting(
+        OneCycle, "schedule of the learning rate", part=Schedule
+    )
+    keep: Keep = setting(
+        "best", "weights to keep: of the best epoch by validation loss, or of the last"
+    )
+    new_draws: bool = setting(
+        False, "validate at new draws of the codes every epoch, not at the same ones"
+    )
+
+    @classmethod
+    def of(cls, **settings: Any) -> "TrainingSettings":
+        """Return settings by name; those that are None keep their default.
+
+        Raises:
+            ArgumentError: no setting has such a name; it names the nearest.
+        """
+        known = declared(TrainingSettings)
+        for name in settings:
+            if name not in known:
+                raise ArgumentError(f"There is no setting {name!r}. {suggestion(name, known)}")
+        return cls(**{name: value for name, value in settings.items() if value is not None})
+
+
+def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show the settings of a training in the signature of a function that takes `**settings`."""
+    signature = inspect.signature(function)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    added = [
+        inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type
+        )
+        for each in declared(TrainingSettings).values()
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,71 @@
+"""Run folders of version 0.1, kept as they were written: they open, continue and are drawn.
+
+`stopped` was interrupted in its third of four epochs; `whole_history.json` is what the same
+training recorded when it was not. Both name settings by their spelling of then.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pyro_vae import load
+from pyro_vae.analysis import draw
+from pyro_vae.analysis.pages import report
+from pyro_vae.commands.subjects import subject_of_run
+from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.results import collect
+
+SAVED = Path(__file__).parent / "runs_of_0_1"
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """Copies of the run folders, which tests may change."""
+    shutil.copytree(SAVED, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def comparable(record: dict) -> dict:
+    return {name: value for name, value in record.items() if "seconds" not in name}
+
+
+def test_a_stopped_run_continues_as_if_never_stopped(saved):
+    experiment = Experiment.start(["--resume", "--out", str(saved / "stopped"), "--device", "cpu"])
+    assert experiment.recipe.pixels == "dequantized"
+    vae = experiment.build()
+    assert vae.likelihood.standardized == (0.5, 0.25)
+    experiment.train(vae, progress=False)
+    whole = json.loads((SAVED / "whole_history.json").read_text())
+    for found, expected in zip(experiment.history(), whole, strict=True):
+        # To single precision: another machine's kernels round otherwise.
+        assert comparable(found) == pytest.approx(comparable(expected), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["stopped", "finished"])
+def test_a_run_is_evaluated_and_drawn(saved, name):
+    experiment = Experiment.open(saved / name)
+    numbers = experiment.evaluate(experiment.load(), samples=5)
+    assert numbers["elbo"] == pytest.approx(-numbers["distortion"] - numbers["rate"])
+    subject = subject_of_run(experiment, device="cpu")
+    pictures = ["reconstruct_after_train", "training_curves", "training_steps", "latent_progress"]
+    drawn = draw(subject, experiment.run.folder, pictures, progress=False)
+    assert {path.stem for path in drawn} == set(pictures)
+    report.write(subject, experiment.run, progress=False)
+    assert (saved / name / "report.html").read_text().count("<figure") == len(pictures)
+    (row,) = collect([saved / name])
+    assert row.cell("epochs", 0) == str(len(experiment.history()))
+
+
+def test_numbers_are_those_that_were_evaluated_then(saved):
+    experiment = Experiment.open(saved / "finished")
+    then = json.loads(experiment.run.evaluation.read_text())
+    now = experiment.evaluate(experiment.load())
+    for name in ("elbo", "distortion", "rate"):
+        assert now[name] == pytest.approx(then[name], rel=1e-5)
+
+
+def test_a_saved_model_of_then_is_loaded_without_its_run(saved):
+    vae = load(saved / "finished" / "model_weights" / "best_vae.pt")
+    assert vae.likelihood.measure == "none" and vae.sample(2).shape == (2, 1, 8, 8)
