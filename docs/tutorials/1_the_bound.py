@@ -2,7 +2,7 @@ r"""
 The bound on log p(x)
 =====================
 
-A variational autoencoder is a *prior* :math:`p(z)` of codes, a *likelihood*
+A variational autoencoder is a *prior* :math:`p(z)` over codes, a *likelihood*
 :math:`p(x \mid z)` of images given their code, and a *posterior* :math:`q(z \mid
 x)` that guesses the code of an image. The first two say how probable an image is,
 
@@ -10,8 +10,8 @@ x)` that guesses the code of an image. The first two say how probable an image i
 
     p(x) = \int p(z)\, p(x \mid z)\, dz,
 
-an integral that nobody can compute for a neural network. The third makes a bound of
-it (Auto-Encoding Variational Bayes, Kingma and Welling, 2014, equations 1 to 3):
+an integral that is intractable for a neural network. The third turns it into a
+bound (Auto-Encoding Variational Bayes, Kingma and Welling, 2014, equations 1 to 3):
 
 .. math::
 
@@ -23,11 +23,11 @@ it (Auto-Encoding Variational Bayes, Kingma and Welling, 2014, equations 1 to 3)
 
 The ELBO has two parts, :math:`-\text{distortion} - \text{rate}`: the *distortion*
 :math:`-\mathbb E_q \log p(x \mid z)` is what an image costs given its code, the
-*rate* :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))` what the code costs. All are in
-*nats*, the units of the natural logarithm; a nat is 1.44 bits.
+*rate* :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))` is what the code costs. All are
+in *nats*, the unit of the natural logarithm; a nat is 1.44 bits.
 
-Where everything is linear and Gaussian, all three terms are known exactly, and one
-can watch the equation hold. This page does so, on real digits.
+Where everything is linear and Gaussian, all three terms are known exactly, and we
+can watch the equation hold. This page does so with real digits.
 """
 
 # %%
@@ -46,7 +46,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from pyro_vae import VAE, data, evaluate, priors
-from pyro_vae.importance import log_weights
+from pyro_vae.evaluation.importance import log_weights
 
 torch.manual_seed(0)
 digits = data.load("digits")
@@ -63,7 +63,7 @@ W, b = (
 
 
 def likelihood(z):
-    """p(x|z), an image of independent pixels."""
+    """Return p(x|z), the distribution of an image of independent pixels."""
     return dist.Normal((z @ W.T + b).unflatten(-1, shape), sigma).to_event(3)
 
 
@@ -77,7 +77,7 @@ marginal = dist.MultivariateNormal(b, W @ W.T + sigma**2 * torch.eye(len(b)))
 
 
 def true_posterior(x):
-    """p(z|x). Any callable that returns a Pyro distribution fits a slot."""
+    """Return p(z|x). Any callable that returns a Pyro distribution fits a slot."""
     mean = torch.linalg.solve(M, W.T @ (x.flatten(1) - b).T).T
     return dist.MultivariateNormal(mean, sigma**2 * torch.linalg.inv(M))
 
@@ -91,18 +91,18 @@ print(f"ELBO under the true posterior: {found.elbo:.2f}")
 
 # %%
 # They agree: under the true posterior the gap is zero. The ELBO is an expectation,
-# here estimated from a single draw for each image; but for this one posterior every
+# estimated here from a single draw for each image; but for this one posterior every
 # draw gives the same value.
 #
 # A posterior that is wrong
 # -------------------------
-# Now a posterior with the right mean, whose deviation is off by a factor :math:`s`.
-# Its gap is the divergence between two Gaussians, :math:`\frac D2 (s^2 - 1 - \log
-# s^2)`, whatever the image.
+# Now take a posterior with the right mean, whose standard deviation is off by a
+# factor :math:`s`. Its gap is the divergence between two Gaussians, :math:`\frac D2
+# (s^2 - 1 - \log s^2)`, whatever the image.
 
 
 def stretched_posterior(s):
-    """The true posterior, its deviation multiplied by s."""
+    """Return the true posterior with its standard deviation multiplied by s."""
 
     def posterior(x):
         q = true_posterior(x)
@@ -124,16 +124,16 @@ for s in factors:
 
 # %%
 # The sum is :math:`\log p(x)` every time, up to the noise of the draws: what the
-# ELBO loses is exactly the divergence from the true posterior. So *maximising the
-# ELBO over q* finds the best posterior, and *over p* pushes up a lower bound of
-# what we care about.
+# ELBO loses is exactly the divergence from the true posterior. So *maximizing the
+# ELBO over q* finds the best posterior, and *maximizing it over p* raises a lower
+# bound on what we care about.
 #
 # More samples, a tighter bound
 # -----------------------------
 # Averaging :math:`K` weights inside the logarithm gives bounds that rise to
 # :math:`\log p(x)` (Importance Weighted Autoencoders, Burda et al., 2016, theorem
-# 1). With many it is the estimate of :math:`\log p(x)` that ``scripts/evaluate.py
-# --samples`` prints.
+# 1). With many weights it is the estimate of :math:`\log p(x)` that ``pyro-vae
+# evaluate --samples`` prints.
 
 vae = VAE(priors.StandardNormal(D), likelihood, stretched_posterior(2.0))
 counts = [1, 10, 100, 1000]
@@ -146,9 +146,9 @@ for K in counts:
 
 # %%
 # A bound holds in expectation: where it is as tight as in the last line, the noise
-# of the draws may lift it above. Side by side, the ELBO touches the line where the
-# posterior is right; importance weights bring even a posterior twice too wide up to
-# it.
+# of the draws may lift it above :math:`\log p(x)`. In the figure, the ELBO touches
+# the dashed line where the posterior is right (left), and importance weights bring
+# even a posterior that is twice too wide up to it (right).
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.2), sharey=True, layout="constrained"

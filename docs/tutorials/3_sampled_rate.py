@@ -1,6 +1,6 @@
 r"""
-The rate: drawn, or in closed form
-==================================
+The rate: sampled, or in closed form
+====================================
 
 The *rate* is what a code costs, in nats: :math:`\mathrm{KL}(q(z \mid x) \,\|\,
 p(z))`. For two Normals there is a formula,
@@ -10,8 +10,8 @@ p(z))`. For two Normals there is a formula,
     \mathrm{KL}\left(\mathcal N(\mu, \sigma^2) \,\|\, \mathcal N(0, 1)\right)
     = \tfrac12 (\mu^2 + \sigma^2 - 1) - \log \sigma .
 
-For most pairs of distributions there is none. But there are always draws (Kingma
-and Welling, 2014, equation 6 in place of equation 7):
+For most pairs of distributions there is none. But the rate can always be estimated
+from draws (Kingma and Welling, 2014, equation 6 instead of equation 7):
 
 .. math::
 
@@ -26,7 +26,8 @@ one draw enough?
 # %%
 # One draw, one dimension
 # -----------------------
-# Let q move towards the prior, and look at what one and the same draw contributes.
+# Let q move toward the prior, and look at what one draw, made from the same noise
+# every time, contributes.
 
 import matplotlib.pyplot as plt
 import pyro.distributions as dist
@@ -47,10 +48,10 @@ for mean, scale in [(3.0, 0.2), (2.0, 0.4), (1.0, 0.6), (0.5, 0.8), (0.0, 1.0)]:
     print(f"{mean:5.1f} {scale:5.1f} {z:6.2f} {logs} {exact:7.3f}")
 
 # %%
-# Far from the prior, a draw is probable under q and improbable under p: it costs
-# much. On the way both logarithms come together, and where q *is* the prior every
-# draw costs nothing. A single draw may lie below its mean, even below zero, though
-# no KL is ever negative: it is an estimate without bias, not a bound.
+# Far from the prior, a draw is probable under q and improbable under p: it costs a
+# lot. On the way the two logarithms converge, and where q *is* the prior no draw
+# costs anything. A single draw may give less than the KL, even less than zero,
+# though no KL is ever negative: it is an unbiased estimate, not a bound.
 
 figure, axes = plt.subplots(
     1, 3, figsize=(9, 2.6), sharey=True, layout="constrained"
@@ -70,15 +71,15 @@ axes[0].legend()
 # A batch
 # -------
 # Training averages over a batch, and what matters is the noise of that average.
-# Take 256 latent dimensions, as the recipe ``cifar_resnet`` has, and posteriors of
-# many different means and deviations; estimate the batch's rate from one draw for
-# each image, many times over.
+# Take 256 latent dimensions, as in the recipe ``cifar_resnet``, and posteriors with
+# many different means and standard deviations; then estimate the rate of the batch
+# from one draw for each image, many times over.
 
 D, REPEATS = 256, 2_000
 
 
 def posterior(images):
-    """Posteriors as different as images are; batch (images,), event (D,)."""
+    """Return different posteriors: batch shape (images,), event shape (D,)."""
     means = torch.randn(images, D)
     scales = torch.empty(images, D).uniform_(0.1, 0.9)
     return dist.Normal(means, scales).to_event(1)
@@ -88,27 +89,27 @@ standard = dist.Normal(torch.zeros(D), 1.0).to_event(1)
 for images in (1, 32, 128):
     q = posterior(images)
     z = q.sample((REPEATS,))
-    drawn = (q.log_prob(z) - standard.log_prob(z)).mean(-1)  # Of each repeat.
+    drawn = (q.log_prob(z) - standard.log_prob(z)).mean(-1)  # of each repeat
     exact = kl_divergence(q, standard).mean()
     error = drawn.std() / exact
     estimate = f"{drawn.mean():.2f} +- {drawn.std():.2f} nats per image"
     print(f"{images:3d} images: KL {exact:.2f}, drawn {estimate}: {error:.1%} off")
 
 # %%
-# The dimensions average, the images average, and the steps of a training average
-# again: at batch 32 the error of a step is a percent or less. It shrinks with the
-# square root of the batch, from 32 to 128 by one half. That is why the sampled rate
-# can be the default, and any prior and posterior with a ``log_prob`` can be
-# trained.
+# The noise averages out over the dimensions, over the images, and again over the
+# steps of a training: at a batch size of 32 the error of a step is a percent or
+# less. It shrinks with the square root of the batch size, by one half from 32 to
+# 128. That is why the sampled rate can be the default, and why any prior and
+# posterior with a ``log_prob`` can be trained.
 #
 # When the formula helps
 # ----------------------
-# And when it does not: the sampled ELBO is not always the noisier one. Its parts
-# :math:`\log p(x \mid z) + \log p(z) - \log q(z \mid x)` are taken at the *same* z,
-# and where q is close to the true posterior their errors cancel: in
-# :doc:`1_the_bound` each draw gave the ELBO exactly. The closed form takes two of
-# the three away, and leaves the third with its noise. With the true posterior of
-# :math:`z \sim \mathcal N(0, 1),\; x \mid z \sim \mathcal N(z, 1)`:
+# The sampled ELBO is not always the noisier one. Its parts :math:`\log p(x \mid z)
+# + \log p(z) - \log q(z \mid x)` are evaluated at the *same* z, and where q is
+# close to the true posterior their errors cancel: in :doc:`1_the_bound` each draw
+# gave the ELBO exactly. The closed form removes two of the three, and leaves the
+# third with its noise. For example, this is the true posterior of :math:`z \sim
+# \mathcal N(0, 1),\; x \mid z \sim \mathcal N(z, 1)`:
 
 x = torch.tensor(1.5)
 q = dist.Normal(x / 2, 0.5**0.5)

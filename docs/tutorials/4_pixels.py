@@ -2,18 +2,18 @@ r"""
 What a likelihood says of a pixel
 =================================
 
-"Reconstruction loss" hides a choice. A loss is minus the logarithm of a likelihood,
-and a likelihood is a distribution: it says which pixel values are probable, how
-probable, and that all of them together have probability one. This page checks that
-last point, and shows what the weights that tutorials put before a squared error
-mean.
+The term "reconstruction loss" hides a choice. A loss is minus the logarithm of a
+likelihood, and a likelihood is a distribution: it says which pixel values are
+probable, how probable they are, and that all of them together have probability one.
+This page checks that last point, and shows what the weights mean that tutorials put
+in front of a squared error.
 """
 
 # %%
 # Do they sum to one?
 # -------------------
-# One pixel in [0, 1], one output of a decoder. For a density the integral over all
-# values must be 1, for a mass on 256 levels the sum.
+# Take one pixel in [0, 1] and one output of a decoder. The integral of a density
+# over all values must be 1, as must the sum of a probability mass over 256 levels.
 
 import matplotlib.pyplot as plt
 import pyro.distributions as dist
@@ -23,7 +23,7 @@ from pyro_vae import VAE, data, evaluate, likelihoods
 from pyro_vae.distributions import (
     ContinuousBernoulli,
     DiscretizedLogistic,
-    GreyBernoulli,
+    GrayBernoulli,
 )
 
 values = torch.linspace(0, 1, 100_001, dtype=torch.double)
@@ -31,40 +31,40 @@ levels = torch.arange(256, dtype=torch.double) / 255
 
 
 def total(density):
-    """The integral of a density over [0, 1]."""
+    """Return the integral of a density over [0, 1]."""
     return torch.trapezoid(density.log_prob(values).exp(), values)
 
 
-print("sigmoid of  Bernoulli at  continuous   discretised")
-print("the output  grey levels   Bernoulli    logistic")
+print("sigmoid of  Bernoulli at  continuous   discretized")
+print("the output  gray levels   Bernoulli    logistic")
 for mean in (0.01, 0.1, 0.5, 0.9):
     logit = torch.tensor(mean, dtype=torch.double).logit()
     logistic = DiscretizedLogistic(
         logit.sigmoid(), torch.tensor(0.1, dtype=torch.double)
     )
     sums = (
-        total(GreyBernoulli(logits=logit)),
+        total(GrayBernoulli(logits=logit)),
         total(ContinuousBernoulli(logit)),
         logistic.log_prob(levels).exp().sum(),
     )
     print(f"{mean:9.2f}" + "".join(f"{each:13.6f}" for each in sums))
 
 # %%
-# The binary cross-entropy of a grey level, as many tutorials use it (the recipe
-# ``fashion_conv``, too), is the logarithm of something whose total is not one. It
-# trains well, and its ELBO compares models that share it; but it is no probability
-# of an image, and has no bits per dimension. The *continuous Bernoulli*
-# (Loaiza-Ganem and Cunningham, 2019) is the same expression, normalised. (Its
-# parameter is then no longer its mean: at 0.1 the mean is 0.33.) The *discretised
-# logistic* (Kingma et al., 2016) gives a mass to each of the 256 levels that an
-# image file can hold.
+# The binary cross-entropy of a gray level, as used by many tutorials and by the
+# recipe ``fashion_conv``, is minus the logarithm of something whose total is not
+# one. It trains well, and its ELBO compares models that share it; but it is not the
+# probability of an image, and has no bits per dimension. The *continuous Bernoulli*
+# (Loaiza-Ganem and Cunningham, 2019) is the same expression, normalized. (Its
+# parameter is then no longer its mean: at 0.1 the mean is 0.33.) The *discretized
+# logistic* (Kingma et al., 2016) assigns a probability to each of the 256 levels
+# that an image file can hold.
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 logit = torch.tensor(0.1, dtype=torch.double).logit()
 axes.plot(
     values,
-    GreyBernoulli(logits=logit).log_prob(values).exp(),
-    label="Bernoulli, grey levels",
+    GrayBernoulli(logits=logit).log_prob(values).exp(),
+    label="Bernoulli, gray levels",
 )
 axes.plot(
     values,
@@ -75,7 +75,7 @@ logistic = DiscretizedLogistic(torch.tensor(0.1), torch.tensor(0.1))
 axes.step(
     levels,
     256 * logistic.log_prob(levels).exp(),
-    label="256 x discretised logistic",
+    label="256 x discretized logistic",
 )
 axes.set(
     xlabel="pixel value",
@@ -88,15 +88,15 @@ axes.legend()
 # %%
 # Even a perfect reconstruction costs something
 # ---------------------------------------------
-# The cross-entropy of a grey pixel with itself is its entropy, not 0: a loss of
-# "130" says nothing until one knows how low it can go.
+# The cross-entropy of a gray pixel with itself is its entropy, not 0: a loss of
+# "130" says nothing until we know how low it can go.
 
 digits = data.load("digits")
 x = digits.test.as_float(slice(None))
-perfect = GreyBernoulli(probs=x.clamp(1e-6, 1 - 1e-6)).to_event(3).log_prob(x)
+perfect = GrayBernoulli(probs=x.clamp(1e-6, 1 - 1e-6)).to_event(3).log_prob(x)
 mean_image = digits.train.as_float(slice(None)).mean(0)
 constant = (
-    GreyBernoulli(probs=mean_image.clamp(1e-6, 1 - 1e-6)).to_event(3).log_prob(x)
+    GrayBernoulli(probs=mean_image.clamp(1e-6, 1 - 1e-6)).to_event(3).log_prob(x)
 )
 print("cross-entropy of the digits, in nats per image")
 print(f"with themselves:       {-perfect.mean():.1f}")
@@ -111,8 +111,8 @@ print(f"with their mean image: {-constant.mean():.1f}")
 #     = \frac{1}{2\sigma^2} \lVert x - \hat x \rVert^2 + \frac P2 \log 2\pi\sigma^2,
 #     \qquad P = C \cdot H \cdot W .
 #
-# Whoever weighs a squared error against a KL has chosen :math:`\sigma`. The
-# recipes' sources did:
+# Whoever weights a squared error against a KL has chosen :math:`\sigma`. These are
+# the choices made by the sources of the recipes:
 
 print("recipe               squared error              sigma")
 for name, loss, variance in [
@@ -126,16 +126,16 @@ for name, loss, variance in [
     print(f"{name:20s} {loss:25s} {variance**0.5:6.3f}   (variance {variance:.3f})")
 
 # %%
-# Pixels lie in [0, 1], and a deviation of 9.9 does not see them: the mean over
-# pixels divides by P, and so the larger the image, the less it counts against the
-# prior. That is why the recipe ``cartoon`` learns one sigma instead, and no weight
-# is left to choose.
+# Pixels lie in [0, 1], and a standard deviation of 9.9 hardly distinguishes them.
+# The mean over pixels divides by P, so that the larger an image is, the less it
+# counts against the prior. That is why the recipe ``cartoon`` learns one sigma
+# instead, and no weight is left to choose.
 #
 # The best sigma is the error itself
 # ----------------------------------
 # For a given reconstruction the likelihood is highest where :math:`\sigma^2` is the
-# mean squared error: this is what a learned sigma finds. Here "reconstruct" every
-# digit by the mean image, and compare by how probable each sigma makes the test
+# mean squared error: this is what a learned sigma finds. Here we "reconstruct"
+# every digit by the mean image, and compare how probable each sigma makes the test
 # images:
 
 rms = (x - mean_image).square().mean().sqrt().item()
@@ -147,23 +147,24 @@ for sigma in (1.0, 0.626, rms, 0.1):
 # %%
 # Bits per dimension
 # ------------------
-# A density's value depends on the unit, and so on how pixels are scaled; that of a
-# mass does not. Minus the logarithm of the mass of an image of 256 levels, divided
-# by :math:`P \log 2`, is the number of bits for each value that a compressor would
-# need: 8 if all levels are equally probable. A density needs continuous values:
-# *dequantise*, :math:`(k + u)/256` with u uniform in [0, 1). Of a density p of such
-# values it is
+# The value of a density depends on the unit, and so on how pixels are scaled; that
+# of a probability mass does not. Minus the logarithm of the mass of an image with
+# 256 levels, divided by :math:`P \log 2`, is the number of bits that a compressor
+# would need for each value: 8 if all levels are equally probable. A density needs
+# continuous values, which *dequantization* gives: :math:`(k + u)/256` with u
+# uniform in [0, 1). For a density p of such values,
 #
 # .. math::
 #
 #     \text{bits/dim} = \frac{-\log p(x) + P \log 256}{P \log 2}
 #
-# ``evaluate`` computes it from what the likelihood says of itself. With a decoder
-# that ignores its code, a prior that needs none, and one logistic for every pixel:
+# ``evaluate`` computes it from what the likelihood declares about itself. As an
+# example, take a decoder that ignores its code, a posterior that equals the prior,
+# and one logistic for every pixel:
 
 
 class MeanImage(torch.nn.Module):
-    """Decodes every code to the mean image's logits."""
+    """A decoder that maps every code to the logits of the mean image."""
 
     image_shape = digits.image_shape
 
@@ -176,7 +177,7 @@ class MeanImage(torch.nn.Module):
 
 
 def standard(x=None):
-    """The prior, and a posterior that is the prior: the rate is 0."""
+    """Return the prior, or a posterior that equals it: the rate is 0."""
     shape = () if x is None else (len(x),)
     return dist.Normal(torch.zeros(*shape, 1), 1.0).to_event(1)
 

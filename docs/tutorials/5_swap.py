@@ -4,14 +4,14 @@ Swap a distribution
 
 A model is three distributions, and each is one argument. This page trains the same
 networks on scikit-learn's digits with several priors, then with other posteriors
-and other objectives, and judges all by the same numbers. Nothing else in the
-program changes.
+and other objectives, and judges all of them by the same numbers. Nothing else in
+the program changes.
 """
 
 # %%
 # One line for each model
 # -----------------------
-# Two latent dimensions, pixels that are Normal with one learned sigma.
+# Every model has two latent dimensions, and Normal pixels with one learned sigma.
 
 import matplotlib.pyplot as plt
 import pyro.distributions as dist
@@ -36,7 +36,7 @@ shape, D = digits.image_shape, 2
 
 
 def train(prior, posterior=posteriors.DiagonalNormal, objective=None):
-    """A small model, trained for 25 epochs."""
+    """Return a small model, trained for 25 epochs."""
     torch.manual_seed(0)
     vae = VAE(
         prior=prior(),
@@ -56,7 +56,7 @@ def train(prior, posterior=posteriors.DiagonalNormal, objective=None):
 
 
 def report(name, vae):
-    """One row of a table; log p(x) with 500 importance samples."""
+    """Print one row of a table; log p(x) comes from 500 importance samples."""
     found = evaluate(vae, digits.test, samples=500)
     numbers = found.elbo, found.distortion, found.rate, found.log_likelihood
     print(f"{name:25s}" + "".join(f"{each:11.2f}" for each in numbers))
@@ -67,13 +67,14 @@ HEADER = f"{'nats per image':25s}       ELBO distortion       rate   log p(x)"
 # %%
 # The prior
 # ---------
-# A standard Normal; a mixture of ten Gaussians; a VampPrior (Tomczak and Welling,
-# 2018), the mixture of the posteriors of learned pseudo-inputs; a normalising flow;
-# and one that this library has never heard of, a function of two lines.
+# The first models differ in their prior: a standard Normal; a mixture of ten
+# Gaussians; a VampPrior (Tomczak and Welling, 2018), which is the mixture of the
+# posteriors of learned pseudo-inputs; a normalizing flow; and a function of two
+# lines, of which this library knows nothing.
 
 
 def student_t():
-    """Any callable that returns a Pyro distribution of event shape (D,)."""
+    """Return a Student-t distribution of event shape (D,)."""
     return dist.StudentT(4.0, torch.zeros(D), 1.0).to_event(1)
 
 
@@ -91,11 +92,11 @@ for name, vae in models.items():
     report(name, vae)
 
 # %%
-# A prior that learns to be where the codes are charges less for the same codes;
-# training spends most of that on codes that say more, so that it is the distortion
-# that falls. In the pictures the points are the codes of the test digits, one
-# colour for each digit, and the lines hold 50 and 95% of the prior's mass: what is
-# drawn from the prior lies there.
+# A prior that learns to be where the codes are charges less for the same codes.
+# Training spends most of that gain on codes that say more, so that it is the
+# distortion that falls. In the figure the points are the codes of the test digits,
+# with one color for each digit, and the lines enclose 50 and 95% of the prior's
+# mass: draws from the prior lie there.
 
 figure, panels = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
 panels[1, 2].set_axis_off()
@@ -109,8 +110,8 @@ for panel, (name, vae) in zip(panels.flat, models.items(), strict=False):
 # %%
 # The posterior
 # -------------
-# One whose dimensions are correlated, and one that a flow bends as the encoder
-# says.
+# The next two posteriors have correlated dimensions; the second is bent by a flow
+# that the encoder controls.
 
 print(HEADER)
 report("DiagonalNormal", models["StandardNormal"])
@@ -121,10 +122,10 @@ for posterior in (posteriors.FullNormal, posteriors.InverseAutoregressiveFlow):
 # %%
 # The objective
 # -------------
-# What is maximised is a choice of its own, and what is reported stays the same.
-# IWAE with 10 samples trains for log p(x) rather than for the ELBO. Its posterior
-# may be farther from the true one: log p(x) rises, the ELBO falls, and the gap
-# between them (:doc:`1_the_bound`) widens.
+# What is maximized is a separate choice, and what is reported stays the same. IWAE
+# with 10 samples trains for log p(x) rather than for the ELBO. Its posterior may be
+# farther from the true one: log p(x) rises, the ELBO falls, and the gap between
+# them (:doc:`1_the_bound`) widens.
 
 print(HEADER)
 report("ELBO", models["StandardNormal"])

@@ -1,18 +1,19 @@
 r"""
-Slips in the sources
-====================
+Mistakes in the sources
+=======================
 
-The recipes rebuild published tutorials, and tutorials slip. What follows is not to
-blame their authors, from whom one learns a great deal, but because each slip is a
-question worth asking of any variational autoencoder. ``--as-published`` keeps a
-source's model, loss, schedule and use of the test images. The slips are corrected
-even then; but one is part of a loss, and is kept and named: the first.
+The recipes rebuild published tutorials, and tutorials contain mistakes. This page
+does not list them to blame the authors, from whom one learns a great deal, but
+because each raises a question that is worth asking of any variational autoencoder.
+``--as-published`` keeps a source's model, loss, schedule and use of the test
+images. The mistakes are corrected even then, except for the first: it is part of a
+loss, and is kept and named.
 """
 
 # %%
 # Which prior does a penalty belong to?
 # -------------------------------------
-# The source of ``mnist_mlp`` penalises :math:`\sum_d (\sigma_d^2 + \mu_d^2 - \log
+# The source of ``mnist_mlp`` penalizes :math:`\sum_d (\sigma_d^2 + \mu_d^2 - \log
 # \sigma_d - \frac12)` and calls it the divergence from :math:`\mathcal N(0, 1)`.
 # That is :math:`\frac12 (\sigma^2 + \mu^2 - 1) - \log \sigma`. Without the half the
 # penalty has another minimum:
@@ -39,10 +40,11 @@ print(
 print(f"log(2) / 2:                  {0.5 * torch.tensor(2.0).log():.6f}")
 
 # %%
-# It is the divergence from :math:`\mathcal N(0, \frac12)`, and a constant. So who
-# samples from :math:`\mathcal N(0, 1)` afterwards draws codes that the decoder has
-# seldom met. The recipe offers both: ``--as-published`` has the prior
-# :math:`\mathcal N(0, \frac12 I)`, the default the one that the text announces.
+# It is the divergence from :math:`\mathcal N(0, \frac12)`, plus a constant.
+# Sampling from :math:`\mathcal N(0, 1)` afterward therefore draws codes that the
+# decoder has seldom seen. The recipe offers both: ``--as-published`` has the prior
+# :math:`\mathcal N(0, \frac12 I)`, and the default has the one that the text
+# announces.
 
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 axes.plot(sigma, penalty, label="the penalty")
@@ -58,11 +60,11 @@ axes.legend()
 # Where do uniform samples fall?
 # ------------------------------
 # The source of ``cartoon`` decodes points drawn uniformly within the range of the
-# codes, and scales by :math:`\max - \lvert \min \rvert`. Where a range straddles 0,
-# as a latent dimension's does, the two nearly cancel. The range is :math:`\min + u
-# \, (\max - \min)`.
+# codes, and scales them by :math:`\max - \lvert \min \rvert`. Where a range
+# contains 0, as that of a latent dimension does, the two nearly cancel. The right
+# formula is :math:`\min + u \, (\max - \min)`.
 
-codes = torch.randn(5_000, 200)  # As aggregate posteriors are, or should be.
+codes = torch.randn(5_000, 200)  # as the aggregate posterior should be
 low, high = codes.min(0).values, codes.max(0).values
 u = torch.rand(1_000, 200)
 sliver, box = u * (high - low.abs()), low + u * (high - low)
@@ -72,9 +74,10 @@ print(f"u (max - |min|)      {sliver.std():.2f}")
 print(f"min + u (max - min)  {box.std():.2f}")
 
 # %%
-# A sliver at 0, so that all images look like the mean one. But the box is no better
-# a place to look for images in 200 dimensions: its corners hold nearly all of its
-# volume, and its points are much farther from 0 than any code:
+# The first formula gives a sliver around 0, so that all images look like the mean
+# image. But in 200 dimensions the box is no better a place to look for images: its
+# corners hold nearly all of its volume, and its points are much farther from 0 than
+# any code:
 
 for name, points in (("codes", codes), ("uniform in their box", box)):
     norms = points.norm(dim=1)
@@ -83,9 +86,10 @@ for name, points in (("codes", codes), ("uniform in their box", box)):
 # %%
 # Can a Gaussian be anything?
 # ---------------------------
-# The source of ``fashion_conv`` calls the Gaussian a universal approximator. A
-# *mixture* of Gaussians is one. Data at two places shows the difference: one
-# Gaussian, fitted by maximum likelihood, and the mixture that made the data.
+# The source of ``fashion_conv`` calls the Gaussian a universal approximator. It is
+# a *mixture* of Gaussians that is one. Data at two places shows the difference
+# between one Gaussian, fitted by maximum likelihood, and the mixture that made the
+# data:
 
 data = torch.cat(
     [
@@ -94,36 +98,36 @@ data = torch.cat(
     ]
 )
 single = dist.Normal(data.mean(), data.std())
-centres, scales = torch.tensor([-2.0, 2.0]), torch.tensor([0.3, 0.3])
+centers, scales = torch.tensor([-2.0, 2.0]), torch.tensor([0.3, 0.3])
 mixture = dist.MixtureSameFamily(
-    dist.Categorical(torch.ones(2)), dist.Normal(centres, scales)
+    dist.Categorical(torch.ones(2)), dist.Normal(centers, scales)
 )
 print(f"one Gaussian: {single.log_prob(data).mean():.3f} nats for each value")
 print(f"a mixture:    {mixture.log_prob(data).mean():.3f}")
 
 # %%
-# (What rescues the variational autoencoder is its decoder: a Gaussian code, bent by
-# a network, is an infinite mixture.) The same source says that the reconstruction
-# loss is usually a squared error, and uses a cross-entropy, on grey levels: see
-# :doc:`4_pixels`.
+# (What rescues the variational autoencoder is its decoder: a Gaussian code that is
+# bent by a network is an infinite mixture.) The same source says that the
+# reconstruction loss is usually a squared error, but uses a cross-entropy on gray
+# levels: see :doc:`4_pixels`.
 #
 # What is the likelihood of a data set?
 # -------------------------------------
-# Images are independent given the parameters, so that of a set is a product, and
-# its logarithm a sum: :math:`\log p(x_1, \dots, x_N) = \sum_n \log p(x_n)`. In the
-# source of ``mnist_fc`` a :math:`p` and then a :math:`\log` are lost on the way;
-# and where it writes :math:`\mathrm{KL}(q \,\|\, p(z \mid x)) = \frac12 \sum
-# (\dots)`, the closed form is the one from the prior, :math:`\mathrm{KL}(q \,\|\,
-# p(z))`. The divergence from :math:`p(z \mid x)` is the gap of :doc:`1_the_bound`:
-# nobody can compute it for a neural network.
+# Images are independent given the parameters, so the likelihood of a set is a
+# product, and its logarithm a sum: :math:`\log p(x_1, \dots, x_N) = \sum_n \log
+# p(x_n)`. In the source of ``mnist_fc`` a :math:`p` and then a :math:`\log` are
+# lost on the way; and where it writes :math:`\mathrm{KL}(q \,\|\, p(z \mid x)) =
+# \frac12 \sum (\dots)`, the closed form is the one from the prior,
+# :math:`\mathrm{KL}(q \,\|\, p(z))`. The divergence from :math:`p(z \mid x)` is the
+# gap of :doc:`1_the_bound`, which is intractable for a neural network.
 #
 # Who judges?
 # -----------
 # In the sources of ``fashion_conv`` and ``mnist_fc`` the test images decide when
-# the learning rate falls, in the first also which weights are kept; then they
-# judge. The best of many noisy scores is better than it should be. Take a model
-# that no longer changes, judged 40 times, each time by 1,000 other images whose
-# losses have a deviation of 8 nats:
+# the learning rate falls, and in the first also which weights are kept; then they
+# judge the result. The best of many noisy scores is better than it should be. Take
+# a model that no longer changes, and judge it 40 times, each time by 1,000 other
+# images whose losses have a standard deviation of 8 nats:
 
 true_loss, deviation = 131.0, 8.0
 scores = true_loss + deviation / 1_000**0.5 * torch.randn(2_000, 40)
@@ -131,16 +135,17 @@ print(f"true loss:                  {true_loss:.2f}")
 print(f"the best of 40, on average: {scores.min(1).values.mean():.2f}")
 
 # %%
-# Here half a nat. (With the same 10,000 images every time, as in the sources, most
-# of that noise is common to all epochs, and the gain is smaller: it grows with the
-# number of candidates, and as images are fewer.) Our recipes hold out validation
-# images, which choose; the test images are looked at once. ``--as-published`` does
-# as the sources do, and says so in its output.
+# Here the difference is half a nat. (With the same 10,000 images every time, as in
+# the sources, most of that noise is common to all epochs, and the difference is
+# smaller: it grows with the number of candidates, and with fewer images.) Our
+# recipes hold out validation images for these choices, and the test images are
+# looked at once. ``--as-published`` does as the sources do, and says so in its
+# output.
 #
 # What is a sample?
 # -----------------
-# The image sampler of the source of ``cifar_resnet`` draws its codes with scale 0:
-# every "sample" is the same image.
+# The source of ``cifar_resnet`` draws the codes of its samples with scale 0: every
+# "sample" is the same image.
 
 drawn = torch.normal(torch.zeros(16, 256), 0.0)
 print(f"16 codes, of which different: {len(drawn.unique(dim=0))}")
@@ -149,9 +154,10 @@ print(f"16 codes, of which different: {len(drawn.unique(dim=0))}")
 # In words alone
 # --------------
 # The source of ``fashion_batchnorm`` and ``cartoon`` says that each of its four
-# blocks halves the image (two do: the other two have stride 1); that :math:`\log
-# \sigma^2` ranges over the natural numbers (the real ones: that is why one learns
-# the logarithm); that Cartoon Set's images are 512x512 (500x500); and that the
-# slope of its leaky ReLU is 0.2, while the layer that it calls defaults to 0.3
-# (ours is a setting, 0.2). Its draws :math:`\mu + \sigma^2 \odot \varepsilon`, and
-# what the source of ``mnist_mlp`` says of gradients, are in :doc:`2_gradients`.
+# blocks halves the image (two do; the other two have stride 1); that :math:`\log
+# \sigma^2` ranges over the natural numbers (it ranges over the real ones, which is
+# why the logarithm is learned); that the images of Cartoon Set are 512x512 (they
+# are 500x500); and that the slope of its leaky ReLU is 0.2, while the layer that it
+# calls defaults to 0.3 (ours is a setting, 0.2). Its draws :math:`\mu + \sigma^2
+# \odot \varepsilon`, and what the source of ``mnist_mlp`` says about gradients, are
+# in :doc:`2_gradients`.

@@ -2,17 +2,17 @@ r"""
 Bring your own
 ==============
 
-Images from a folder, and a prior, a posterior and a likelihood that this library
-does not have. Each is a few lines, and training, evaluation and every picture work
-as they do for our own.
+This page brings images from a folder, and a prior, a posterior and a likelihood
+that this library does not have. Each is a few lines, and training, evaluation and
+every picture work as they do for the library's own.
 """
 
 # %%
 # Images
 # ------
-# A folder with a folder for each class is all that is asked. (Sizes and formats may
-# be mixed; an ``.npz`` or a NumPy array does as well.) Here scikit-learn's digits
-# become such a folder:
+# All that is needed is a folder with a subfolder for each class. (Sizes and formats
+# may be mixed; an ``.npz`` file or a NumPy array works as well.) Here
+# scikit-learn's digits become such a folder:
 
 import tempfile
 import textwrap
@@ -42,18 +42,18 @@ print(f"shape {images.image_shape}, classes {images.train.class_names[:3]}, ..."
 # %%
 # Three distributions
 # -------------------
-# Anything callable that returns a Pyro distribution fits a slot. What has no
-# parameters can be a function; what is learned is an ``nn.Module``. The slots ask
-# for shapes alone, and check them before training: :math:`p(z)` of event shape
-# (D,), :math:`q(z \mid x)` of batch shape (B,) and event shape (D,), :math:`p(x
-# \mid z)` of event shape (C, H, W).
+# Any callable that returns a Pyro distribution fits a slot. A function will do if
+# it has no parameters; what is learned is an ``nn.Module``. The slots only
+# prescribe shapes, which are checked before training: :math:`p(z)` has event shape
+# (D,), :math:`q(z \mid x)` batch shape (B,) and event shape (D,), and :math:`p(x
+# \mid z)` event shape (C, H, W).
 
 torch.manual_seed(0)
 shape, D = images.image_shape, 2
 
 
 def ring():
-    """Eight Gaussians on a circle, for the prior."""
+    """Return the prior p(z): eight Gaussians on a circle."""
     angles = torch.arange(8) * torch.pi / 4
     places = 2 * torch.stack([angles.cos(), angles.sin()], -1)
     each = dist.Normal(places, 0.5).to_event(1)
@@ -61,7 +61,7 @@ def ring():
 
 
 class Logistic(nn.Module):
-    """q(z|x): a logistic distribution, tails heavier than a Normal's."""
+    """q(z|x), a logistic distribution, whose tails are heavier than a Normal's."""
 
     def __init__(self):
         super().__init__()
@@ -79,7 +79,7 @@ class Logistic(nn.Module):
 
 
 class BetaPixels(nn.Module):
-    """p(x|z): a Beta for each pixel, stretched so that 0 and 1 lie inside."""
+    """p(x|z), a Beta for each pixel, stretched so that 0 and 1 lie inside."""
 
     def __init__(self):
         super().__init__()
@@ -106,8 +106,8 @@ print(found.verdict)
 # %%
 # Pictures
 # --------
-# Each is a function that returns a figure. ``pyro_vae.analysis.draw`` draws the
-# whole suite.
+# Each picture is a function that returns a figure. ``pyro_vae.analysis.draw`` draws
+# all of them.
 
 figure = reconstructions.with_log_likelihood(vae, images.test.select(slice(8)))
 
@@ -122,11 +122,12 @@ figure = interpolation.row(vae, images.test.select(slice(2)), steps=10)
 # %%
 # When it does not fit
 # --------------------
-# A slot that is filled wrongly says which it is, what came, and what was expected.
+# If a slot does not fit, the error says which slot it is, what was returned, and
+# what was expected.
 
 
 def forgot_the_event():
-    """Two numbers, when one vector is meant."""
+    """Return two numbers where one vector is meant."""
     return dist.Normal(torch.zeros(D), 1.0)
 
 
