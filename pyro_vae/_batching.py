@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ def _watched(module: nn.Module) -> Iterator[list[int]]:
     """Record the size of every layer's output within a block."""
     sizes: list[int] = []
 
-    def note(_layer: nn.Module, _inputs: tuple, output: object) -> None:
+    def note(_layer: nn.Module, _inputs: tuple[Any, ...], output: object) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.numel())
 

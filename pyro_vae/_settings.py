@@ -116,10 +116,7 @@ class Setting:
 
 def setting(default: Any = _REQUIRED, help: str = "", **declaration: Any) -> Any:
     """Declare a setting of a dataclass: see `Setting` for what may be said of it."""
-    metadata = {"help": help, **declaration}
-    if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata={"help": help, **declaration})
 
 
 @dataclass(frozen=True, kw_only=True)

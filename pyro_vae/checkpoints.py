@@ -59,7 +59,7 @@ def save(vae: VAE, path: str | Path, **extra: Any) -> None:
 
 
 def load(
-    path: str | Path, *, device: str | torch.device = "cpu", **slots: nn.Module | Callable
+    path: str | Path, *, device: str | torch.device = "cpu", **slots: nn.Module | Callable[..., Any]
 ) -> VAE:
     """Rebuild a model, in evaluation mode, as the example of `save` shows.
 
@@ -74,7 +74,7 @@ def load(
         ForeignPartError: a slot comes from outside this library and is not passed.
     """
     saved = contents(path)
-    made: list = []
+    made: list[Any] = []
     parts = {slot: _part(slot, saved["slots"][slot], made, slots) for slot in saved["slots"]}
     vae = VAE(**parts)
     try:
@@ -107,7 +107,7 @@ def contents(path: str | Path) -> dict[str, Any]:
 __getattr__ = old_names(__name__, {"read": contents})
 
 
-def _part(slot: str, description: Any, made: list, given: dict[str, Any]) -> Any:
+def _part(slot: str, description: Any, made: list[Any], given: dict[str, Any]) -> Any:
     if slot in given:
         return given[slot]
     try:

@@ -54,7 +54,7 @@ class Objective:
     """A bound to maximize, whose negative is the loss."""
 
     def start(self, images: int) -> None:
-        """Take the number of training images, before a training."""
+        """Set the number of training images, before training starts."""
 
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
         """Return the bound at images x, averaged over them.
@@ -356,11 +356,11 @@ class Latents(poutine.messenger.Messenger):
         self.sites: list[tuple[dist.TorchDistribution, Tensor]] = []
         return super().__enter__()
 
-    def _pyro_post_sample(self, message: dict) -> None:
+    def _pyro_post_sample(self, message: dict[str, Any]) -> None:
         if message["name"] == "z":
             self.sites.append((message["fn"], message["value"]))
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         (posterior, z), (prior, _) = self.sites
         return iter((posterior, prior, z))
 

@@ -103,7 +103,7 @@ def _try_likelihood(vae: VAE, x: Tensor, z: Tensor) -> dist.TorchDistribution:
     return likelihood
 
 
-def _call(slot: str, part: Callable, *inputs: Tensor) -> Any:
+def _call(slot: str, part: Callable[..., Any], *inputs: Tensor) -> Any:
     """Call a slot, and return what it returns.
 
     Raises:

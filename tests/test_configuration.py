@@ -74,7 +74,7 @@ def test_as_published_is_the_source_and_ours_is_not():
         (["--config", "missing.yaml"], "missing.yaml cannot be read"),
     ],
 )
-def test_a_misspelt_name_is_answered_with_the_nearest(arguments, message):
+def test_a_misspelled_name_is_answered_with_the_nearest(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         parse(arguments)
 
@@ -243,3 +243,20 @@ def test_old_names_on_the_command_line_still_work(tmp_path):
     with pytest.warns(FutureWarning, match="grey_levels is now called gray_levels"):
         vae = parse(["--likelihood.grey_levels", "false"]).recipe.build((1, 8, 8))
     assert vae.likelihood.support == "binary"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe: [a]", "recipe: .* is not a setting"),
+        ("1: 2", "1: 2 is not a setting"),
+        ("data: null", "data must be text, got nothing"),
+        ("prior: null", "prior must be Prior, got nothing"),
+        ("optimizer: null", "optimizer must be Optimizer, got nothing"),
+        ("prior: {class_path: pyro_vae.priors.Normal, init_args: [1]}", "init_args of prior"),
+    ],
+)
+def test_a_configuration_file_that_cannot_be_is_refused_in_words(tmp_path, text, message):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_configuration(tmp_path / "config.yaml")

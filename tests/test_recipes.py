@@ -317,7 +317,7 @@ def test_the_listing_shows_every_recipe_with_its_sizes(monkeypatch):
     lines = recipes.listing().splitlines()
     table, expected = lines[: 2 + len(RECIPES)], lines[2 + len(RECIPES) :]
     other = table.pop(1 + list(RECIPES).index("cartoon") + 1)  # The only one of another size.
-    assert other.split()[:2] == ["as", "published"]
+    assert other.split()[:2] == ["(as", "published)"]
     assert other.split()[3:7] == ["3x256x256", "200", "1,769,552", "953,859"]
     ours, published = ({n: r.expected for n, r in RECIPES.items()}, {})
     for name, recipe in RECIPES.items():

@@ -12,13 +12,14 @@ from conftest import small_vae
 
 from pyro_vae import PyroVAEError, checkpoints, fit, networks, priors
 from pyro_vae._settings import Settings, declared, setting
+from pyro_vae.annealing import Linear
 from pyro_vae.errors import ArgumentError
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import SETTINGS, parse, read_configuration
 from pyro_vae.recipes import RECIPES
 from pyro_vae.schedules import Constant
-from pyro_vae.training import Run, TrainingSettings
-from pyro_vae.training.optimizers import optimizers
+from pyro_vae.training import Run, TrainingError, TrainingSettings
+from pyro_vae.training.optimizers import make_optimizer, optimizers
 
 
 def quick(vae, digits, **settings):
@@ -203,3 +204,53 @@ def test_the_new_settings_are_kept_by_a_run_and_shown_as_changed(tmp_path):
     opened = Experiment.open(tmp_path / "run")
     assert (opened.recipe.clip, opened.recipe.average) == (1.0, 0.9)
     assert "clip, average" in opened.recipe.summary
+
+
+@pytest.mark.parametrize("name", optimizers())
+def test_every_optimizer_is_chosen_on_the_command_line_with_its_own_defaults(name, tmp_path):
+    configuration = parse(["--optimizer", name])
+    assert configuration.recipe.optimizer.func is optimizers()[name]
+    assert configuration.recipe.optimizer.keywords == {}
+    make_optimizer(configuration.recipe, [torch.nn.Parameter(torch.zeros(1))])
+    (tmp_path / "config.yaml").write_text(configuration.text)
+    again = read_configuration(tmp_path / "config.yaml").recipe.optimizer
+    assert (again.func, again.keywords) == (optimizers()[name], {})
+
+
+def test_the_default_weight_decay_of_adamw_is_torchs_own():
+    recipe = parse(["--optimizer", "AdamW", "--optimizer.weight_decay", "0.01"]).recipe
+    optimizer = make_optimizer(recipe, [torch.nn.Parameter(torch.zeros(1))])
+    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+    assert optimizer.param_groups[0]["lr"] == recipe.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"objective": "ELBO"},
+            "objective must be a class or an instance of Objective, got 'ELBO'",
+        ),
+        ({"schedule": Linear()}, "schedule must be a class or an instance of Schedule"),
+        ({"annealing": 0.5}, "annealing must be a class or an instance of Annealing, got 0.5"),
+        ({"annealing": partial(Linear, nope=1)}, "annealing cannot be made: .*nope"),
+        ({"validation": torch.zeros(2, 1, 8, 8)}, "validation must be ImageData.*got Tensor"),
+    ],
+)
+def test_parts_of_another_kind_are_refused_by_name(digits, settings, message):
+    given = {"epochs": 1, "progress": False, "device": "cpu"} | settings
+    with pytest.raises(PyroVAEError, match=message):
+        fit(small_vae(), digits.train.select(slice(40)), **given)
+
+
+@pytest.mark.parametrize("resumed", [{"optimizer": torch.optim.SGD}, {"average": 0.9}])
+def test_a_training_resumes_with_its_own_optimizer_and_averaging_alone(digits, tmp_path, resumed):
+    quick(small_vae(), digits, folder=tmp_path / "run")
+    with pytest.raises(TrainingError, match="other settings: the optimizer Adam. Resume"):
+        quick(small_vae(), digits, folder=tmp_path / "run", epochs=2, resume=True, **resumed)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_a_divergence_that_shows_in_validation_first_is_named(digits, optimizer):
+    with pytest.raises(TrainingError, match="The training diverged"):
+        quick(small_vae(), digits, batch_size=400, learning_rate=1e30, optimizer=optimizer)

@@ -16,6 +16,7 @@ from torch import Tensor
 from pyro_vae import objectives
 from pyro_vae._batching import images_at_once, numbers_per_code
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae._spelling import old_names
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
@@ -195,3 +196,7 @@ def _on_sphere(vae: VAE) -> bool:
 def _batches(vae: VAE, images: ImageData) -> Iterator[Tensor]:
     for x in images.batches(images_at_once(vae, BATCH_SIZE)):
         yield x.to(vae.device)
+
+
+#: The name of version 0.1 still works, with a warning.
+__getattr__ = old_names(__name__, {"rate_per_dimension": mean_rate_per_dimension})

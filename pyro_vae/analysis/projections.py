@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ def _tsne(codes: np.ndarray, seed: int, progress: bool) -> np.ndarray:
 class _Watcher(io.TextIOBase):
     """A stream that turns what scikit-learn prints into steps of a progress bar."""
 
-    def __init__(self, bar: tqdm) -> None:
+    def __init__(self, bar: "tqdm[Any]") -> None:
         self.bar = bar
 
     def write(self, text: str) -> int:

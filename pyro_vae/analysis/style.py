@@ -114,6 +114,8 @@ def as_array(images: Tensor) -> np.ndarray:
 
 def mosaic(images: Tensor, columns: int) -> np.ndarray:
     """Return images (N, C, H, W) edge to edge, row by row: (rows·H, columns·W, 3)."""
+    # Not torchvision's make_grid: importing torchvision takes seconds, and a short row has another
+    # shape there.
     tiles = as_array(images)
     n, height, width, _ = tiles.shape
     rows = -(-n // columns)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(name: str, arguments: Sequence[str]) -> None:
     """Run a command; where the cause of an error is known, end with a sentence."""
     if os.getcwd() not in sys.path:  # Where classes of one's own are found: --prior mine.MyPrior
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     show_messages()
     with plain_errors():
         importlib.import_module(f"pyro_vae.commands.{name}").main(list(arguments))

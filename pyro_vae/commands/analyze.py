@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     """Draw what the command line asks for."""
     keep_freed_memory()
     settings = options().read(arguments)
-    experiments = [Experiment.open(run) for run in settings.run]
+    experiments = [Experiment.open(run) for run in dict.fromkeys(settings.run)]
     subjects = [subject(experiment, settings) for experiment in experiments]
     check(settings, subjects)
     if len(experiments) == 1:

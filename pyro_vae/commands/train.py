@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.evaluation import has_prior
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
+from pyro_vae.recipes import listing
 from pyro_vae.training import Record
 from pyro_vae.training.run_folder import kept_if_used
 from pyro_vae.vae import VAE
 
 DESCRIPTION = """Train a variational autoencoder, and see what it learned.
 
-    {program}                           # Fashion-MNIST, two latent dimensions
-    {program} --data path/to/my/images  # your own images
-    {program} --resume                  # continue after Ctrl-C
+    {program}                        # Fashion-MNIST, two latent dimensions
+    {program} path/to/my/images      # your own images
+    {program} --prior mine.MyPrior   # your own class, in mine.py of this folder
+    {program} --resume               # continue after Ctrl-C
 
 Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
 """
@@ -35,6 +38,9 @@ SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
 
 def main(arguments: list[str]) -> None:
     """Train, evaluate and draw what the command line asks for."""
+    if asks_for_recipes(arguments):
+        print(listing())
+        return
     keep_freed_memory()
     start = time.perf_counter()
     called = program("train")
@@ -44,6 +50,11 @@ def main(arguments: list[str]) -> None:
     with kept_if_used(experiment.run.folder):
         numbers = learn(experiment)
     conclude(experiment, as_text(numbers), time.perf_counter() - start)
+
+
+def asks_for_recipes(arguments: list[str]) -> bool:
+    """Return whether the arguments hold `--recipe help`."""
+    return "--recipe=help" in arguments or ("--recipe", "help") in pairwise(arguments)
 
 
 def with_images(arguments: list[str]) -> list[str]:
@@ -79,8 +90,8 @@ def train(experiment: Experiment) -> VAE:
             "(choose another number with --epochs)."
         )
     if not experiment.held_out:
-        roles = ", ".join(experiment.roles_of_test) or "are looked at after every epoch"
-        print(f"No validation images are held out: the test images {roles}, and then judge it.")
+        roles = ", ".join(experiment.roles_of_test) or "are inspected after every epoch"
+        print(f"No validation images are held out: the test images {roles}, and judge the result.")
     vae = experiment.build()
     folder = experiment.run.folder
     if not experiment.configuration.settings.resume:

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 from pyro_vae.data.messages import DataError, say
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 
 _SHARE = 0.5  # the part of the memory that images may take
 #: Where Linux states the memory limit of a container, which psutil does not know. No limit is
@@ -18,7 +18,7 @@ _LIMITS = (
 
 
 def should_stream(
-    count: int, shape: tuple[int, int, int], options: Options, source: str, copies: int = 1
+    count: int, shape: tuple[int, int, int], options: LoadOptions, source: str, copies: int = 1
 ) -> bool:
     """Decide whether images stay in their files: by choice, or because they would fill the memory.
 
@@ -43,7 +43,7 @@ def should_stream(
     return True
 
 
-def refuse_too_large(needed: int, options: Options, source: str, remedy: str) -> None:
+def refuse_too_large(needed: int, options: LoadOptions, source: str, remedy: str) -> None:
     """Refuse to load what does not fit in memory, unless `stream=False` insists on it.
 
     The operating system would end the program otherwise.

@@ -7,7 +7,7 @@ from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError
 from pyro_vae.data.named import LOADERS
 from pyro_vae.data.named.cartoons import is_cartoon_folder, load_cartoon_folder
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.arrays import SUFFIXES, load_arrays
 from pyro_vae.data.readers.folders import load_folder
 from pyro_vae.data.resizing import resized
@@ -67,7 +67,7 @@ def load(
     >>> load("digits", size=4, channels=3).image_shape
     (3, 4, 4)
     """
-    options = Options(size, channels, skip_corrupt, test_fraction, seed, stream)
+    options = LoadOptions(size, channels, skip_corrupt, test_fraction, seed, stream)
     if name in LOADERS:
         found = LOADERS[str(name)](data_dir, options)
     else:
@@ -80,7 +80,7 @@ def load(
     return resized(found, options)
 
 
-def _load_path(path: Path, asked: str, options: Options) -> Dataset:
+def _load_path(path: Path, asked: str, options: LoadOptions) -> Dataset:
     if path.is_dir():
         cartoons = is_cartoon_folder(path)
         return load_cartoon_folder(path, options) if cartoons else load_folder(path, options)

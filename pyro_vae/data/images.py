@@ -187,7 +187,7 @@ class ImageData:
         return replace(self, images=images.to(self.images.device))
 
     def binarised_once(self, seed: int = 0) -> ImageData:
-        """Call `binarized_once`, whose name up to version 0.1 this was, with a warning."""
+        """Call `binarized_once` under its old name, with a warning."""
         warn_of("ImageData.binarised_once", "ImageData.binarized_once", stacklevel=3)
         return self.binarized_once(seed)
 

@@ -6,7 +6,7 @@ from pyro_vae.data.messages import DataError
 
 
 @dataclass(frozen=True)
-class Options:
+class LoadOptions:
     """The options of `pyro_vae.data.load`, which explains each.
 
     Raises:

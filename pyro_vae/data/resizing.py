@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from pyro_vae.data.capacity import refuse_too_large
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, warn
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.streams import changed
 
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look: ITU-R BT.601, as in Pillow
@@ -29,7 +29,7 @@ def center_crop(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int,
     return (have[0] - height) // 2, (have[1] - width) // 2, height, width
 
 
-def resized(dataset: Dataset, options: Options) -> Dataset:
+def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
     """Return a data set in the chosen size and channels, or the same one if it has them already.
 
     Warns if images are enlarged.
@@ -57,7 +57,7 @@ def resized(dataset: Dataset, options: Options) -> Dataset:
     return dataset.map(lambda part: replace(part, images=changed(part.images, change)))
 
 
-def _wanted(have: tuple[int, int, int], options: Options) -> tuple[int, int, int]:
+def _wanted(have: tuple[int, int, int], options: LoadOptions) -> tuple[int, int, int]:
     channels, *size = have
     return options.channels or channels, *(options.height_width or size)
 

@@ -78,7 +78,7 @@ class Flow(ZukoToPyro):
             return self.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density at latent vectors, that of the last draw without computing."""
+        """Return the log-density at latent vectors; that of the last draw is not computed again."""
         if self._last is not None and value is self._last[0]:
             log_prob = self._last[1]
             # A draw without gradients is scored again where gradients are wanted.

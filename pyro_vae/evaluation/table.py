@@ -10,7 +10,7 @@ from pyro_vae.evaluation.importance import PARETO_THRESHOLD
 NATS, BITS = "nats per image", "bits per dimension"
 
 
-class Row(NamedTuple):
+class Metric(NamedTuple):
     """A number of the evaluation.
 
     Attributes:
@@ -27,64 +27,64 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(
+    Metric(
         "elbo",
         "ELBO",
         NATS,
         "The evidence lower bound, a lower bound on log p(x): minus the distortion minus the "
         "rate. Higher is better.",
     ),
-    Row(
+    Metric(
         "standard_error",
         "its standard error",
         NATS,
         "How much the number above would vary with another sample of test images.",
     ),
-    Row(
+    Metric(
         "distortion",
         "distortion, -E log p(x|z)",
         NATS,
         "The reconstruction error: lower means closer reconstructions.",
     ),
-    Row(
+    Metric(
         "rate",
         "rate, KL(q(z|x) || p(z))",
         NATS,
         "How much information a latent vector carries about its image. Near 0, it carries none.",
     ),
-    Row(
+    Metric(
         "published_loss",
         "loss on the source's scale",
         "as in the source",
         "Distortion and rate, weighted as the source of this system weights them.",
     ),
-    Row(
+    Metric(
         "bits_per_dimension",
         "the ELBO's bits per dimension",
         BITS,
         "The negative ELBO in bits, divided by the number of values in an image: the size of a "
         "losslessly compressed image.",
     ),
-    Row(
+    Metric(
         "negative_log_likelihood",
         "-log p(x), weighted samples",
         NATS,
         "The negative log-likelihood by importance sampling, tighter than the ELBO. Lower is "
         "better.",
     ),
-    Row(
+    Metric(
         "log_likelihood_bits",
         "its bits per dimension",
         BITS,
         "The same estimate in bits, divided by the number of values in an image.",
     ),
-    Row(
+    Metric(
         "log_likelihood_error",
         "its standard error, images",
         NATS,
         "How much that estimate would vary with another sample of test images.",
     ),
-    Row(
+    Metric(
         "sampling_error",
         "one image's sampling error",
         NATS,

@@ -6,8 +6,7 @@ Every part of a model is chosen by the name of a class and that class's own argu
 
 import argparse
 import inspect
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from pyro_vae._spelling import current, with_current_options
 from pyro_vae.data import Dataset, load
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.experiments.parsing import Parser, class_name, imported
-from pyro_vae.recipes import RECIPES, Recipe, listing
+from pyro_vae.recipes import RECIPES, Recipe
 from pyro_vae.training.optimizers import optimizers
 
 THE_RUN, THE_DATA, THE_TRAINING = "the run", "the data", "the training"
@@ -33,12 +32,14 @@ class ConfigurationError(PyroVAEError, ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class RunOptions(Settings):
     """What a run is asked for besides the settings of its recipe."""
 
-    recipe: str = setting(help=f"the system: {', '.join(RECIPES)}; help: about each", group=THE_RUN)
+    recipe: str = setting(
+        help=f"recipe to train: {', '.join(RECIPES)}; `help` describes each", group=THE_RUN
+    )
     as_published: bool = setting(
-        False, "train with its source's settings", group=THE_RUN, flag=True
+        False, "train with the published settings", group=THE_RUN, flag=True
     )
     autoencoder: bool = setting(
         False, "train the plain autoencoder of the same shape", group=THE_RUN, flag=True
@@ -51,16 +52,16 @@ class Options(Settings):
         None, "run folder (default: runs/RECIPE, the next free one)", group=THE_RUN
     )
     resume: bool = setting(False, "continue the run in --out", group=THE_RUN, flag=True)
-    start_from: str | None = setting(
-        None, "run folder whose weights to train on from", group=THE_RUN
-    )
+    start_from: str | None = setting(None, "run folder whose weights to start from", group=THE_RUN)
     skip_pictures: bool = setting(
         False, "draw nothing after the training; `analyze` draws later", group=THE_RUN, flag=True
     )
     device: str | None = setting(
         None, "cuda, mps or cpu (default: the best there is)", group=THE_RUN
     )
-    seed: int = setting(0, "seed of the weights, the order and the draws", group=THE_RUN)
+    seed: int = setting(
+        0, "seed of the weights, the order and the draws", group=THE_RUN, at_least=0
+    )
     data_dir: str | None = setting(
         None,
         "folder where data sets are kept (default: PYRO_VAE_DATA, else data/)",
@@ -87,7 +88,7 @@ def _by_group(settings: dict[str, Setting]) -> dict[str, Setting]:
 
 #: Every setting of a recipe, by name, and every option beside them.
 SETTINGS = _by_group(declared(Recipe))
-OPTIONS = declared(Options)
+OPTIONS = declared(RunOptions)
 #: Changes after which a loss on the source's scale would mean nothing.
 INCOMPARABLE = {"prior", "likelihood", "latent_size", "pixels"}
 #: What a run folder does not remember: where it is, and on what machine it ran.
@@ -157,7 +158,9 @@ def parse(
     arguments, saved = _with_configuration(with_current_options(arguments))
     recipe = choose_recipe(arguments, saved)
     check_parts(arguments)
-    reader = parser(recipe, description, program)
+    # An optimizer of another class starts from its own defaults, not from those of the recipe's.
+    own = recipe.with_settings(optimizer=_optimizer(arguments, saved) or recipe.optimizer)
+    reader = parser(own, description, program)
     settings = reader.read(arguments)
     reader.check({name: settings[name] for name in (*SETTINGS, *OPTIONS)})
     settings.optimizer = _given_alone(settings.optimizer)
@@ -166,7 +169,7 @@ def parse(
         imported(settings.optimizer.class_path), **vars(settings.optimizer.init_args)
     )
     defaults = reader.get_defaults()
-    defaults["optimizer"] = _given_alone(defaults["optimizer"])
+    defaults["optimizer"] = _given_alone(_namespace(as_setting(recipe.optimizer)))
     defaults["epochs"] = recipe.epochs if settings.epochs else None
     changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
     chosen = {name: made[name] for name in SETTINGS} | {
@@ -203,6 +206,8 @@ class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         if each is not None and each.part:
             default = class_name(action.default["class_path"])
             return f"{each.help}: {', '.join(classes(action.dest))} (default: {default})"
+        if each is not None and each.choices and action.default is not None:
+            return f"{each.help}: {', '.join(map(str, each.choices))} (default: {action.default})"
         if action.default is None or action.default is False:
             return action.help or ""
         if action.dest.endswith(".help"):
@@ -215,7 +220,7 @@ def parser(recipe: Recipe, description: str = "", program: str | None = None) ->
     result = Parser(
         prog=program,
         description=description,
-        usage="%(prog)s [options]",
+        usage="%(prog)s [IMAGES] [options]",
         allow_abbrev=False,
         formatter_class=Formatter,
     )
@@ -253,9 +258,6 @@ def choose_recipe(arguments: Sequence[str], saved: dict[str, Any] | None = None)
     saved = saved or {}
     chosen = _look(arguments, ("recipe", "data"), ("as-published", "autoencoder"))
     name = chosen.recipe or saved.get("recipe") or next(iter(RECIPES))
-    if name == "help":
-        print(listing())
-        sys.exit()
     if name not in RECIPES:
         raise ConfigurationError(f"There is no recipe {name!r}. {suggestion(name, RECIPES)}")
     recipe = RECIPES[name]
@@ -288,7 +290,7 @@ def classes(part: str) -> dict[str, type]:
     """Return the classes for a part of a model ("prior", "encoder", ...), by name."""
     base = SETTINGS[part].part
     if base is None:
-        raise ConfigurationError(f"{part} is no part of a model that a class is chosen for.")
+        raise ConfigurationError(f"{part} cannot be chosen by class.")
     if part == "optimizer":
         return dict(optimizers())
     found: dict[str, type] = {}
@@ -312,11 +314,30 @@ def as_setting(value: Any) -> Any:
     return {"class_path": path, "init_args": dict(settings)}
 
 
+def _optimizer(arguments: Sequence[str], saved: Mapping[str, Any]) -> Any:
+    """Return the class of the optimizer that is asked for, or None if none is."""
+    described = saved.get("optimizer")
+    named = described.get("class_path") if isinstance(described, Mapping) else described
+    name = _look(arguments, ("optimizer",)).optimizer or named
+    if name is None:
+        return None
+    try:
+        return classes("optimizer").get(name) or imported(name)
+    except (ImportError, AttributeError, ValueError):  # The parser says what is wrong with it.
+        return None
+
+
+def _namespace(described: Mapping[str, Any]) -> Namespace:
+    init_args = Namespace(dict(described["init_args"]))
+    return Namespace(class_path=described["class_path"], init_args=init_args)
+
+
 def _given_alone(optimizer: Namespace) -> Namespace:
     """Return an optimizer's settings without those that are torch's own defaults."""
     given = optimizer.clone()
     kind = imported(given.class_path)
     defaults = {name: each.default for name, each in inspect.signature(kind).parameters.items()}
+    given.class_path = f"{kind.__module__}.{kind.__qualname__}"  # One of several paths to it.
     arguments = vars(given.get("init_args") or Namespace())
     given.init_args = Namespace(
         {name: value for name, value in arguments.items() if value != defaults.get(name)}
@@ -365,4 +386,13 @@ def _saved(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None
     if not isinstance(saved, dict):
         raise ConfigurationError(f"{path} holds no settings: a line for each, such as `epochs: 5`.")
+    for name, value in saved.items():
+        if not isinstance(name, str) or (name == "recipe" and not isinstance(value, str)):
+            raise ConfigurationError(f"{path}: {name}: {value} is not a setting and its value.")
+        known = SETTINGS.get(current({name: None}).popitem()[0])
+        if value is None and known is not None and not known.optional and name != "epochs":
+            raise ConfigurationError(f"{path}: {name} must be {known.accepted}, got nothing.")
+        arguments = value.get("init_args") if isinstance(value, Mapping) else None
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise ConfigurationError(f"{path}: init_args of {name} must be names and values.")
     return current(saved)

@@ -18,6 +18,7 @@ from pyro_vae import checkpoints
 from pyro_vae._files import write_json, write_text
 from pyro_vae._program import program
 from pyro_vae._settings import made
+from pyro_vae._spelling import warn_of
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import Evaluation, evaluate
 from pyro_vae.experiments.configuration import (
@@ -71,7 +72,7 @@ class Experiment:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Experiment":
-        """The experiment of a run folder.
+        """Open the experiment in a run folder.
 
         Raises:
             ConfigurationError: the folder holds no run.
@@ -111,7 +112,7 @@ class Experiment:
 
     @property
     def roles_of_test(self) -> tuple[str, ...]:
-        """What the test images do in training besides being looked at, in words.
+        """How the test images influence the training, as verb phrases.
 
         Nothing where images are held out.
         """
@@ -139,8 +140,7 @@ class Experiment:
         shape = self.dataset.image_shape
         try:
             # These are not needed yet, but refuse their settings before anything is written.
-            for part in (self.recipe.objective, self.recipe.annealing, self.recipe.schedule):
-                made(part)
+            self.recipe.parts()
             make_optimizer(self.recipe, [torch.nn.Parameter(torch.zeros(1))])
             return self.recipe.build(shape)
         except (TypeError, ValueError) as error:
@@ -191,6 +191,11 @@ class Experiment:
             progress=progress,
             **self.recipe.training | {"epochs": self.epochs},
         )
+
+    def fit(self, *arguments: Any, **named: Any) -> None:
+        """Call `train` under its old name, with a warning."""
+        warn_of("Experiment.fit", "train", stacklevel=3)
+        self.train(*arguments, **named)
 
     def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:
         """Evaluate a model on the test images and return the numbers.
@@ -281,7 +286,8 @@ def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:
         for name, value in vars(configuration.settings).items()
         if name not in PASSING and value != saved.settings[name]
     ]
-    if set(changed) - {"epochs", "data_dir"}:
+    changed = [name for name in changed if name not in ("epochs", "data_dir")]
+    if changed:
         raise ConfigurationError(
             f"--resume continues with the settings in {run.configuration}; "
             f"these cannot change: {', '.join(changed)}. Start a new run for that."

@@ -18,8 +18,16 @@ PACKAGES = ("pyro-vae", "torch", "torchvision", "pyro-ppl", "zuko", "numpy")
 
 def record_start(run: Run, device: torch.device) -> None:
     """Add this start of a training to those that the run folder records."""
-    known = json.loads(run.provenance.read_text()) if run.provenance.exists() else []
-    write_json(run.provenance, [*known, provenance(device)])
+    write_json(run.provenance, [*_recorded(run), provenance(device)])
+
+
+def _recorded(run: Run) -> list[Any]:
+    """Return the earlier starts; none where the file is missing or damaged."""
+    try:
+        known = json.loads(run.provenance.read_text())
+    except (OSError, ValueError):
+        return []
+    return known if isinstance(known, list) else []
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

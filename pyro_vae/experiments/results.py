@@ -41,7 +41,7 @@ IRRELEVANT = ("seed", "data_dir")
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One configuration.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row:
         return mean_and_spread(values, digits) if values else "–"
 
 
-def collect(folders: Iterable[str | Path]) -> list[Row]:
+def collect(folders: Iterable[str | Path]) -> list[ResultRow]:
     """Return the rows of some run folders, in the order in which their configurations appear.
 
     Raises:
@@ -71,7 +71,7 @@ def collect(folders: Iterable[str | Path]) -> list[Row]:
         key = _configuration(experiment)
         names.setdefault(key, f"{folder.name}: {_name(experiment)}")
         numbers.setdefault(key, []).append(numbers_of(experiment))
-    return [Row(names[key], numbers[key]) for key in numbers]
+    return [ResultRow(names[key], numbers[key]) for key in numbers]
 
 
 def numbers_of(experiment: Experiment) -> dict[str, float]:
@@ -90,13 +90,13 @@ def numbers_of(experiment: Experiment) -> dict[str, float]:
     return found | {
         "negative_elbo": None if found["elbo"] is None else -found["elbo"],
         "epochs": len(history),
-        "train_seconds": statistics.median(seconds),
+        "train_seconds": statistics.median(seconds) if seconds else None,
         "parameters": sum(p.numel() for p in experiment.load().parameters()),
         "seed": experiment.configuration.settings.seed,
     }
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a table in Markdown; columns without any number are left out."""
     used = [column for column in COLUMNS if any(r.cell(column[0], 0) != "–" for r in rows)]
     cells = [

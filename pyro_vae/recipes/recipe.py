@@ -43,6 +43,14 @@ class Recipe(TrainingSettings):
         published_loss: the loss on the source's scale, from distortion, rate (nats per image)
             and the number of values in an image; None where the settings have none.
         expected: numbers measured, and on what; shown in the listing.
+
+    Example:
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> fashion_conv.epochs, fashion_conv.as_published().epochs
+        (7, 100)
+        >>> vae = fashion_conv.with_settings(latent_size=3).build((1, 28, 28))
+        >>> vae.latent_size, tuple(vae.image_shape)
+        (3, (1, 28, 28))
     """
 
     name: str
@@ -53,7 +61,7 @@ class Recipe(TrainingSettings):
         help="a data set's name, or the path of a folder or file of images", group=DATA
     )
     size: int | None = setting(
-        None, "pixels of a side that images are cropped and resized to", group=DATA, at_least=1
+        None, "side length in pixels; images are cropped and resized to it", group=DATA, at_least=1
     )
     channels: Literal[1, 3] | None = setting(
         None, "1 for gray, 3 for RGB (default: as they are)", group=DATA
@@ -61,7 +69,7 @@ class Recipe(TrainingSettings):
     padding: int = setting(0, "pixels of 0 added on each side of an image", group=DATA, at_least=0)
     pixels: Pixels = setting(
         "gray",
-        "what levels become: k/255; 0 or 1, drawn anew each time or once; (k + noise)/256",
+        "pixel values: k/255, binary (drawn anew each time, or once), or (k + noise)/256",
         group=DATA,
     )
     validation: int = setting(

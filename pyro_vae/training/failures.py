@@ -20,7 +20,7 @@ OUTSIDE = (
 
 
 @contextmanager
-def explained(vae: VAE, x: Tensor, bar: Bar) -> Iterator[None]:
+def explained(vae: VAE, x: Tensor, bar: Bar | None) -> Iterator[None]:
     """Say in words what Pyro's validation refuses at images x (B, C, H, W).
 
     A sound model passed it at the start of the training.
@@ -33,9 +33,14 @@ def explained(vae: VAE, x: Tensor, bar: Bar) -> Iterator[None]:
     except PyroVAEError:
         raise
     except ValueError as error:
-        cause = cause_of_failure(vae, x)
+        try:
+            cause = cause_of_failure(vae, x)
+        except Exception:  # Where even looking fails, the first error says more.
+            cause = None
         if cause is None:
             raise
+        if bar is None:
+            raise TrainingError(cause) from error
         bar.close()
         raise TrainingError(f"{cause} ({bar.name})") from error
 
@@ -44,11 +49,16 @@ def explained(vae: VAE, x: Tensor, bar: Bar) -> Iterator[None]:
 def cause_of_failure(vae: VAE, x: Tensor) -> str | None:
     """Return why a model cannot be scored at images x (B, C, H, W), or None if that is not clear.
 
-    Pyro's validation is off meanwhile, for the values that it refuses are what is looked at.
+    Pyro's validation is off meanwhile, because the values that it rejects are inspected.
     """
+    if not all(parameter.isfinite().all() for parameter in vae.parameters()):
+        return DIVERGED
     with pyro.validation_enabled(False):
         prior, posterior = vae.prior(), vae.posterior(x)
-        z = posterior.sample()
+        try:
+            z = posterior.sample()
+        except RuntimeError:  # torch draws nothing from parameters that are not numbers.
+            return DIVERGED
         likelihood = vae.likelihood(z)
         scores = (posterior.log_prob(z), prior.log_prob(z), likelihood.log_prob(x))
         if any(score.isnan().any() for score in scores) or not z.isfinite().all():

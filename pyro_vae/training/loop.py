@@ -12,7 +12,6 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pyro_vae._modes import evaluating, seeded
-from pyro_vae._settings import made
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentTypeError
 from pyro_vae.evaluation import has_elbo
@@ -89,13 +88,10 @@ def fit(
         True
     """
     chosen = TrainingSettings.of(**settings)
-    if not isinstance(images, ImageData):
-        raise ArgumentTypeError(
-            f"images must be ImageData, such as dataset.train, got {type(images).__name__}."
-        )
-    objective, annealing, schedule = map(
-        made, (chosen.objective, chosen.annealing, chosen.schedule)
-    )
+    check_images("images", images)
+    if validation is not None:
+        check_images("validation", validation)
+    objective, annealing, schedule = chosen.parts()
     objective.start(len(images))
     device = choose_device(device)
     vae.to(device)
@@ -140,7 +136,7 @@ def fit(
         if validation is not None:
             seed = state.epoch + 1 if chosen.new_draws else 0
             validated = validate(
-                state.judged, validation, objective, chosen.beta, chosen.batch_size, seed
+                state.judged, validation, objective, chosen.beta, chosen.batch_size, seed, bar
             )
             record |= validated.record("validation", published_loss)
             bar.announce(record, "validation")
@@ -167,13 +163,20 @@ def train_epoch(vae: VAE, images: ImageData, step: Step, batch_size: int, bar: B
 
 @torch.no_grad()
 def validate(
-    vae: VAE, images: ImageData, objective: Objective, beta: float, batch_size: int, seed: int
+    vae: VAE,
+    images: ImageData,
+    objective: Objective,
+    beta: float,
+    batch_size: int,
+    seed: int,
+    bar: Bar | None = None,
 ) -> Totals:
     """Return the objective on images that are not trained on, at draws that follow a seed."""
     totals = Totals()
     with evaluating(vae), seeded(seed, images.images.device):
         for x in images.batches(batch_size):
-            totals.add(objective(vae, x, beta), len(x))
+            with explained(vae, x, bar):
+                totals.add(objective(vae, x, beta), len(x))
     return totals
 
 
@@ -190,6 +193,18 @@ def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
     return AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+
+
+def check_images(name: str, given: object) -> None:
+    """Refuse what is not `ImageData`.
+
+    Raises:
+        ArgumentTypeError: naming the argument.
+    """
+    if not isinstance(given, ImageData):
+        raise ArgumentTypeError(
+            f"{name} must be ImageData, such as dataset.train, got {type(given).__name__}."
+        )
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from pyro_vae.training.settings import TrainingSettings
 
 #: One kernel for all parameters, where there is one: the same numbers, faster.
 _FUSED = (Adam, AdamW)
-#: The epsilon of Adam and its kin; others (Adadelta, Adagrad) have a default of their own.
+#: The epsilon of Adam and similar optimizers; Adadelta and Adagrad have defaults of their own.
 _EPSILON = 1e-8
 
 

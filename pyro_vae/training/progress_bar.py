@@ -30,7 +30,7 @@ class Totals:
         self._sums = torch.zeros(3)
 
     def add(self, bound: Bound, images: int) -> None:
-        """Take in a batch; nothing is moved off the device."""
+        """Add a batch; nothing is moved off the device."""
         self.bounds.append(torch.stack([term.detach() for term in bound]))
         sums = self._sums if self.images else torch.zeros_like(self.bounds[-1])
         self._sums = sums + images * self.bounds[-1]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from pyro_vae._settings import Settings, declared, setting, suggestion
+from pyro_vae._settings import Settings, declared, made, setting, suggestion
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
@@ -32,6 +32,15 @@ class TrainingSettings(Settings):
 
     Raises:
         ArgumentError: a setting is out of its bounds; it names the setting and what is accepted.
+
+    Example:
+        >>> settings = TrainingSettings(epochs=3, clip=10.0)
+        >>> settings.epochs, settings.learning_rate, settings.optimizer.__name__
+        (3, 0.001, 'Adam')
+        >>> TrainingSettings(epochs=0)
+        Traceback (most recent call last):
+            ...
+        pyro_vae.errors.ArgumentError: epochs must be a whole number, 1 or more, got 0.
     """
 
     objective: Callable[[], Objective] | Objective = setting(
@@ -50,7 +59,7 @@ class TrainingSettings(Settings):
     )
     learning_rate: float = setting(1e-3, "peak learning rate", above=0, aliases=("--lr",))
     epsilon: float = setting(
-        1e-8, "epsilon of Adam and its kin, for gradients in nats per image", above=0
+        1e-8, "epsilon of Adam and similar optimizers, for gradients in nats per image", above=0
     )
     clip: float | None = setting(
         None, "largest norm of the gradient: longer ones are scaled down to it", above=0
@@ -66,11 +75,32 @@ class TrainingSettings(Settings):
         OneCycle, "schedule of the learning rate", part=Schedule
     )
     keep: Keep = setting(
-        "best", "weights to keep: of the best epoch by validation loss, or of the last"
+        "best", "weights to keep, of the best epoch by validation loss or of the last"
     )
     new_draws: bool = setting(
-        False, "validate at new draws of the codes every epoch, not at the same ones"
+        False, "draw new latent vectors for validation every epoch, not the same ones"
     )
+
+    def parts(self) -> tuple[Objective, Annealing, Schedule]:
+        """Make the objective, the annealing and the schedule.
+
+        Raises:
+            ArgumentError: one is of another kind, or refuses its arguments.
+        """
+        found = []
+        for name, kind in (("objective", Objective), ("annealing", None), ("schedule", Schedule)):
+            try:
+                part = made(getattr(self, name))
+            except TypeError as error:
+                raise ArgumentError(f"{name} cannot be made: {error}") from error
+            # An annealing may be any function of the elapsed fraction.
+            if not (callable(part) if kind is None else isinstance(part, kind)):
+                wanted = declared(TrainingSettings)[name].accepted
+                raise ArgumentError(
+                    f"{name} must be a class or an instance of {wanted}, got {part!r}."
+                )
+            found.append(part)
+        return found[0], found[1], found[2]
 
     @classmethod
     def of(cls, **settings: Any) -> "TrainingSettings":

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -66,7 +66,7 @@ class State:
         return self.vae if self.average is None else cast(VAE, self.average.module)
 
     def add(self, record: Record, bounds: Sequence[Tensor]) -> None:
-        """Take in a finished epoch: its history, its steps, and its weights if they are kept.
+        """Record a finished epoch: its history, its steps, and its weights if they are kept.
 
         Args:
             record: the epoch's means.
@@ -98,6 +98,7 @@ class State:
             self.vae,
             self.run.last,
             optimizer=self.optimizer.state_dict(),
+            optimizer_class=type(self.optimizer).__name__,
             schedule=self.schedule.state_dict(),
             history=self.history,
             best_loss=self.best_loss,
@@ -115,6 +116,7 @@ class State:
         if self.run is None or not self.run.exists():
             raise TrainingError(f"There is nothing to resume in {self.run and self.run.folder}.")
         saved = checkpoints.contents(self.run.last)
+        self._check_same_training(saved)
         self.vae.load_state_dict(saved["weights"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
@@ -124,6 +126,16 @@ class State:
         self.finished = saved["finished"]
         self.kept_weights = checkpoints.contents(self.run.weights)["weights"]
         set_random_state(saved["random"], self.vae.device)
+
+    def _check_same_training(self, saved: dict[str, Any]) -> None:
+        """Refuse to continue with another optimizer, or with weights averaged that were not."""
+        name, averaging = type(self.optimizer).__name__, saved.get("average") is not None
+        before = saved.get("optimizer_class", "Adam")  # Version 0.1 had no other.
+        if name != before or averaging != (self.average is not None):
+            raise TrainingError(
+                "The stopped training had other settings: the optimizer "
+                f"{before}{', averaged weights' * averaging}. Resume it with the same."
+            )
 
     def restore_kept(self) -> None:
         """Give the model the weights to keep, in evaluation mode."""

@@ -25,7 +25,7 @@ from pyro_vae.analysis.subject import Subject
 from pyro_vae.evaluation import has_elbo, has_prior, measure_of, verdict
 from pyro_vae.evaluation.collapse import degree_of_collapse
 from pyro_vae.evaluation.importance import PARETO_THRESHOLD
-from pyro_vae.evaluation.table import ROWS, Row
+from pyro_vae.evaluation.table import ROWS, Metric
 from pyro_vae.recipes import Recipe
 from pyro_vae.training.run_folder import Run
 
@@ -168,7 +168,7 @@ def _numbers(numbers: Mapping[str, Any]) -> list[_Number]:
     return rows
 
 
-def _number(row: Row, value: float) -> _Number:
+def _number(row: Metric, value: float) -> _Number:
     return _Number(row.name, number(value, 2), row.unit, row.meaning)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyro_vae.data.downloads.places import Place, data_folder, first_that_works, search_folders
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, NotFound
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.arrays import load_arrays
 from pyro_vae.data.readers.attributes import read_per_image
 from pyro_vae.data.readers.folders import divide
@@ -22,7 +22,7 @@ NAME = "cartoonset"
 FOLDERS = ("cartoonset", "cartoonset10k", "cartoonset100k")
 
 
-def load_cartoons(data_dir: str | Path | None, options: Options) -> Dataset:
+def load_cartoons(data_dir: str | Path | None, options: LoadOptions) -> Dataset:
     """Load Cartoon Set, N × 3 × H × W with `attributes`; its test part is drawn by seed.
 
     Raises:
@@ -36,13 +36,13 @@ def load_cartoons(data_dir: str | Path | None, options: Options) -> Dataset:
     return first_that_works(NAME, _places(folder, options), remedy)
 
 
-def _places(asked: Path, options: Options) -> Iterator[Place[Dataset]]:
+def _places(asked: Path, options: LoadOptions) -> Iterator[Place[Dataset]]:
     for folder in search_folders(asked):
         for name in FOLDERS:
             yield Place(str(folder / name), partial(read_place, folder / name, options))
 
 
-def read_place(folder: Path, options: Options) -> Dataset:
+def read_place(folder: Path, options: LoadOptions) -> Dataset:
     """Load the `.npz` file in a folder, or its avatars if there is none.
 
     Raises:
@@ -65,7 +65,7 @@ def is_cartoon_folder(folder: Path) -> bool:
     return any(path.with_suffix(".png").exists() for path in folder.rglob("cs*.csv"))
 
 
-def load_cartoon_folder(folder: Path, options: Options) -> Dataset:
+def load_cartoon_folder(folder: Path, options: LoadOptions) -> Dataset:
     """Load a published folder; the test part is drawn by seed.
 
     Raises:

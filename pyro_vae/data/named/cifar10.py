@@ -19,13 +19,13 @@ from pyro_vae.data.downloads.places import (
 )
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, NotFound, say
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 
 NAME = "cifar10"
 FOLDER = "cifar-10-batches-py"  # torchvision's name for the unpacked archive
 
 
-def load_cifar10(data_dir: str | Path | None, options: Options) -> Dataset:
+def load_cifar10(data_dir: str | Path | None, options: LoadOptions) -> Dataset:
     """Load CIFAR-10, (50,000 + 10,000) × 3 × 32 × 32.
 
     Raises:

@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.splits import split_by_seed
 
 NAME = "digits"
 _LEVELS = 16  # the brightest level in the source
 
 
-def load_digits(data_dir: str | Path | None, options: Options) -> Dataset:
+def load_digits(data_dir: str | Path | None, options: LoadOptions) -> Dataset:
     """Load 1,797 × 1 × 8 × 8: levels 0 to 16 scaled to 0 to 255, and a test part drawn by seed."""
     from sklearn.datasets import load_digits as load_from_sklearn  # slow to import
 

@@ -30,7 +30,7 @@ from pyro_vae.data.downloads.places import (
 )
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, NotFound, say
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -94,7 +94,7 @@ MNIST = IdxDataset(
 DATASETS = (FASHION_MNIST, MNIST)
 
 
-def load_idx(spec: IdxDataset, data_dir: str | Path | None, options: Options) -> Dataset:
+def load_idx(spec: IdxDataset, data_dir: str | Path | None, options: LoadOptions) -> Dataset:
     """Load a data set from the first place that has all of it: (60,000 + 10,000) × 1 × 28 × 28.
 
     Raises:

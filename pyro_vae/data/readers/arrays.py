@@ -29,7 +29,7 @@ from torch import Tensor
 from pyro_vae.data.capacity import refuse_too_large, should_stream
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, one_line, say
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.attributes import read_table
 from pyro_vae.data.splits import shuffled, split_by_seed
 from pyro_vae.data.streams import Stream
@@ -41,7 +41,7 @@ _MOST_CHANNELS = 4
 _COPIES = 2
 
 
-def load_arrays(path: Path, options: Options) -> Dataset:
+def load_arrays(path: Path, options: LoadOptions) -> Dataset:
     """Load the images of an array file, as this module's docstring describes.
 
     Raises:
@@ -85,7 +85,7 @@ def _part(content: dict[str, np.ndarray], prefix: str, path: Path) -> ImageData:
     )
 
 
-def _stream(path: Path, options: Options) -> Stream | None:
+def _stream(path: Path, options: LoadOptions) -> Stream | None:
     """Return the images of an `.npy` file as a stream, or None if they go into memory."""
     reader = ArrayReader(path)
     try:

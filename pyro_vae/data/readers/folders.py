@@ -19,13 +19,13 @@ import torch
 
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, say, some, warn
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.image_files import ImageFiles, read_parts
 from pyro_vae.data.readers.image_formats import SUFFIXES
 from pyro_vae.data.splits import held_out_count, shuffled
 
 
-def load_folder(folder: Path, options: Options) -> Dataset:
+def load_folder(folder: Path, options: LoadOptions) -> Dataset:
     """Load the images of a folder, as this module's docstring describes.
 
     Raises:
@@ -37,7 +37,7 @@ def load_folder(folder: Path, options: Options) -> Dataset:
     return read_parts(name, train, test, options, source=str(folder))
 
 
-def list_parts(folder: Path, name: str, options: Options) -> tuple[ImageFiles, ImageFiles]:
+def list_parts(folder: Path, name: str, options: LoadOptions) -> tuple[ImageFiles, ImageFiles]:
     """List the files of both parts: of `train/` and `test/`, or all files, divided by seed.
 
     Raises:
@@ -54,7 +54,7 @@ def list_parts(folder: Path, name: str, options: Options) -> tuple[ImageFiles, I
     return divide(list_files(folder, _class_names(folder)), name, options)
 
 
-def divide(files: ImageFiles, name: str, options: Options) -> tuple[ImageFiles, ImageFiles]:
+def divide(files: ImageFiles, name: str, options: LoadOptions) -> tuple[ImageFiles, ImageFiles]:
     """Divide files into (train, test) by seed, as `splits.split_by_seed` divides images."""
     held_out = held_out_count(name, len(files), options.test_fraction)
     order = shuffled(len(files), options.seed)

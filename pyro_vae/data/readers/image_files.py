@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pyro_vae.data.capacity import should_stream
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError, say, warn
-from pyro_vae.data.options import Options
+from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.image_formats import Header, read_header, read_pixels
 from pyro_vae.data.streams import Stream, selected
 
@@ -51,7 +51,7 @@ class ImageFiles:
 
 
 def read_parts(
-    name: str, train: ImageFiles, test: ImageFiles, options: Options, source: str
+    name: str, train: ImageFiles, test: ImageFiles, options: LoadOptions, source: str
 ) -> Dataset:
     """Read both parts in one shape, as two views of one tensor or stream.
 
@@ -72,7 +72,9 @@ def _part(images: Tensor | Stream, files: ImageFiles, source: str) -> ImageData:
     return ImageData(images, files.labels, files.class_names, files.attributes, source)
 
 
-def read_images(paths: list[Path], options: Options, source: str) -> tuple[Tensor | Stream, Tensor]:
+def read_images(
+    paths: list[Path], options: LoadOptions, source: str
+) -> tuple[Tensor | Stream, Tensor]:
     """Read N files, of which n can be read.
 
     Returns:
@@ -154,7 +156,7 @@ def _each(
 
 
 def choose_shape(
-    headers: dict[Path, Header], options: Options, source: str
+    headers: dict[Path, Header], options: LoadOptions, source: str
 ) -> tuple[int, int, int]:
     """Return (C, H, W) as chosen, or by the rules of `pyro_vae.data.readers.folders`."""
     gray = all(header.gray for header in headers.values())
@@ -191,7 +193,7 @@ def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source
 
 
 def _report_faults(
-    faults: dict[Path, str], paths: list[Path], options: Options, source: str
+    faults: dict[Path, str], paths: list[Path], options: LoadOptions, source: str
 ) -> None:
     """Raise an error about files that cannot be read; warn of them if they are to be skipped."""
     if not faults:
