@@ -25,8 +25,6 @@ NARROW = {
 #: Pictures that every source shows, of the model and beside its autoencoder.
 OF_EVERY_SOURCE = ("reconstruct_after_train", "normally_sampled_reconstructions")
 BESIDE = ("reconstruct_after_train_beside_autoencoder",)
-#: Systems all of whose pictures are drawn in every test run; the others' are in the slow ones.
-DRAWN_IN_FULL = {("fashion_conv", True), ("cartoon", False)}
 
 
 def trained(name: str, published: bool, out: Path, *options: str) -> None:
@@ -66,15 +64,9 @@ def test_a_system_trains_and_is_evaluated_and_its_pictures_are_drawn(
     assert {path.stem for path in drawn} == set(names) <= check_pictures(out)
 
 
-def suites():
-    for name in RECIPES:
-        for published in (True, False):
-            marks = [] if (name, published) in DRAWN_IN_FULL else [pytest.mark.slow]
-            ids = f"{name}, {'as published' if published else 'ours'}"
-            yield pytest.param(name, published, id=ids, marks=marks)
-
-
-@pytest.mark.parametrize(("name", "published"), list(suites()))
+@pytest.mark.slow  # test_scripts.py draws the whole suite of the default run.
+@pytest.mark.parametrize("published", [True, False], ids=["as published", "ours"])
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_picture_of_a_system_is_drawn_by_its_program(name, published, tmp_path):
     out = tmp_path / "run"
     trained(name, published, out)
