@@ -16,6 +16,7 @@ from pyro_vae.analysis.pages import report
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.results import collect
+from pyro_vae.training import Run
 
 SAVED = Path(__file__).parent / "runs_of_0_1"
 
@@ -69,3 +70,15 @@ def test_numbers_are_those_that_were_evaluated_then(saved):
 def test_a_saved_model_of_then_is_loaded_without_its_run(saved):
     vae = load(saved / "finished" / "model_weights" / "best_vae.pt")
     assert vae.likelihood.measure == "none" and vae.sample(2).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"a": 1}'])
+def test_a_damaged_record_of_its_starts_stops_neither_a_run_nor_its_report(saved, damage):
+    folder = saved / "stopped"
+    (folder / "provenance.json").write_text(damage)
+    assert Run(folder).starts() == []
+    subject = subject_of_run(Experiment.open(folder), device="cpu")
+    assert "<html" in report.page(subject, Run(folder))
+    experiment = Experiment.start(["--resume", "--out", str(folder), "--device", "cpu"])
+    experiment.train(experiment.build(), progress=False)
+    assert len(Run(folder).starts()) == 1

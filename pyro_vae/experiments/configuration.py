@@ -7,7 +7,7 @@ Every part of a model is chosen by the name of a class and that class's own argu
 import argparse
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -305,8 +305,6 @@ def classes(part: str) -> dict[str, type]:
 
 def as_setting(value: Any) -> Any:
     """Return a recipe's part, a class or a `partial` of one, as jsonargparse writes it."""
-    if value is MISSING:
-        return None
     factory, settings = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
     if not inspect.isclass(factory):
         return value

@@ -1,6 +1,5 @@
 """Provenance: the versions, the machine and the command that made a run."""
 
-import json
 import os
 import platform
 from datetime import UTC, datetime
@@ -18,16 +17,7 @@ PACKAGES = ("pyro-vae", "torch", "torchvision", "pyro-ppl", "zuko", "numpy")
 
 def record_start(run: Run, device: torch.device) -> None:
     """Add this start of a training to those that the run folder records."""
-    write_json(run.provenance, [*_recorded(run), provenance(device)])
-
-
-def _recorded(run: Run) -> list[Any]:
-    """Return the earlier starts; none where the file is missing or damaged."""
-    try:
-        known = json.loads(run.provenance.read_text())
-    except (OSError, ValueError):
-        return []
-    return known if isinstance(known, list) else []
+    write_json(run.provenance, [*run.starts(), provenance(device)])
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """A run folder: the files that a training leaves behind, and their names."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Run:
     def autoencoder(self) -> "Run":
         """The run of the plain autoencoder trained beside this one, if one was."""
         return Run(self.folder / "autoencoder")
+
+    def starts(self) -> list[dict[str, Any]]:
+        """Return what is recorded of each start; nothing if the file is missing or damaged."""
+        try:
+            known = json.loads(self.provenance.read_text())
+        except (OSError, ValueError):
+            return []
+        return known if isinstance(known, list) else []
 
     def exists(self) -> bool:
         """Return whether there is a training to resume or to look at."""

@@ -105,7 +105,7 @@ def page(
     name = run.folder.resolve().name
     numbers = json.loads(run.evaluation.read_text()) if run.evaluation.exists() else {}
     configuration = run.configuration.read_text() if run.configuration.exists() else ""
-    starts = json.loads(run.provenance.read_text()) if run.provenance.exists() else []
+    starts = run.starts()
     alone, beside = _pictures(run.folder, pictures)
     curves = run.folder / CURVES.file
     body = render(
