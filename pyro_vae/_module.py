@@ -1,7 +1,7 @@
 """Modules that remember their constructor's arguments, so that a checkpoint can rebuild them."""
 
-import importlib
 import inspect
+import sys
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,6 +12,8 @@ from pyro_vae._spelling import current
 from pyro_vae.errors import PyroVAEError
 
 PACKAGE = __name__.split(".")[0]
+#: Where the classes are defined that a file may name.
+_HOMES = tuple(f"{PACKAGE}.{room}" for room in ("priors", "likelihoods", "posteriors", "networks"))
 
 
 class Module(nn.Module):
@@ -65,10 +67,12 @@ def describe(value: Any, seen: dict[int, int] | None = None) -> Any:
 
 
 def build(description: Any, made: list[Module] | None = None) -> Any:
-    """Rebuild a module that `describe` described; only this library's classes are ever called.
+    """Rebuild a module that `describe` described.
+
+    Only the slots and networks of this library are ever looked up and called.
 
     Raises:
-        ForeignError: the description names a class or function from outside this library.
+        ForeignError: the description names anything else.
     """
     made = [] if made is None else made
     if isinstance(description, list):
@@ -92,7 +96,7 @@ class ForeignError(PyroVAEError, ValueError):
     """A part of a saved model comes from outside this library, and must be passed by the caller."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is not part of {PACKAGE}")
+        super().__init__(f"{name} is not a slot or a network of {PACKAGE}")
         self.name = name
 
 
@@ -102,10 +106,16 @@ def _name_of(value: Any) -> str:
 
 
 def _find(name: str) -> type[Module]:
-    module, _, attribute = name.rpartition(".")
-    if not module.startswith(f"{PACKAGE}."):
+    home, _, attribute = name.rpartition(".")
+    # Looked up in what is imported already: importing a module would run it.
+    found = vars(sys.modules.get(home, object)).get(attribute) if _is_home(home) else None
+    if not (inspect.isclass(found) and issubclass(found, Module) and _is_home(found.__module__)):
         raise ForeignError(name)
-    return getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _is_home(module: str) -> bool:
+    return any(module == home or module.startswith(f"{home}.") for home in _HOMES)
 
 
 def device_of(module: nn.Module) -> torch.device:

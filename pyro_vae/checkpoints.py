@@ -1,21 +1,29 @@
 """Checkpoints: a model as its description and its weights, without code that could be run.
 
-A checkpoint holds only plain values and tensors and is loaded with `weights_only=True`. The `VAE`
-is rebuilt from this library's classes, without the script that trained it.
+A checkpoint holds only plain values and tensors, and is read with `weights_only=True` once the
+checksum of every record is verified. The `VAE` is rebuilt from this library's slots and networks,
+without the script that trained it: first without memory, to compare its shapes with the file's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyro
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from pyro_vae._files import whole_file
 from pyro_vae._module import ForeignError, build, describe
 from pyro_vae._spelling import old_names
+from pyro_vae._tensors import DamagedFileError, load_tensors, save_tensors
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.vae import VAE
+
+SLOTS = ("posterior", "prior", "likelihood")
+"""In this order, so that a prior that shares the posterior can refer to it."""
 
 
 class CheckpointError(PyroVAEError, ValueError):
@@ -26,13 +34,20 @@ class ForeignPartError(CheckpointError):
     """A slot of a checkpoint comes from outside this library, and must be passed to `load`."""
 
 
-def save(vae: VAE, path: str | Path, **extra: Any) -> None:
+def save(vae: VAE, path: str | Path, *, within: Path | None = None, **extra: Any) -> None:
     """Write a model to one file, which appears under its name only when it is complete.
+
+    A link is followed. A file that is replaced passes its permissions on, and stays as it was if
+    the disk is full.
 
     Args:
         vae: the model.
         path: the file to write.
+        within: a folder that the file must lie in, links followed.
         extra: further plain values and tensors to keep in it.
+
+    Raises:
+        OSError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -49,19 +64,28 @@ def save(vae: VAE, path: str | Path, **extra: Any) -> None:
         >>> torch.equal(other.images(z), vae.images(z))
         True
     """
+    save_tensors(Path(path), description(vae) | extra, within=within)
+
+
+def description(vae: VAE) -> dict[str, Any]:
+    """Return a model as plain values and CPU tensors: its slots and its weights."""
     seen: dict[int, int] = {}
-    # The posterior comes first, so that a prior that shares it can refer to it.
-    order = ("posterior", "prior", "likelihood")
-    slots = {slot: describe(getattr(vae, slot), seen) for slot in order}
-    weights = {name: value.detach().cpu() for name, value in vae.state_dict().items()}
-    with whole_file(Path(path)) as partial:
-        torch.save({"slots": slots, "weights": weights, **extra}, partial)
+    slots = {slot: describe(getattr(vae, slot), seen) for slot in SLOTS}
+    return {"slots": slots, "weights": weights_of(vae)}
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a module's parameters and buffers, on the CPU."""
+    found = module.state_dict()
+    return {name: value.detach().to("cpu", copy=True) for name, value in found.items()}
 
 
 def load(
     path: str | Path, *, device: str | torch.device = "cpu", **slots: nn.Module | Callable[..., Any]
 ) -> VAE:
     """Rebuild a model, in evaluation mode, as the example of `save` shows.
+
+    Opening a file runs no code of its writer, whoever that was.
 
     Args:
         path: a file that `save` wrote.
@@ -70,50 +94,199 @@ def load(
             this library. Its weights are replaced by the saved ones.
 
     Raises:
-        CheckpointError: the file is missing, is not a checkpoint, or does not fit the slots.
+        CheckpointError: the file is missing, is damaged, is not a checkpoint, or does not fit the
+            slots.
         ForeignPartError: a slot comes from outside this library and is not passed.
     """
-    saved = contents(path)
-    made: list[Any] = []
-    parts = {slot: _part(slot, saved["slots"][slot], made, slots) for slot in saved["slots"]}
-    vae = VAE(**parts)
-    try:
-        vae.load_state_dict(saved["weights"])
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"The weights in {path} do not fit the slots that were passed, which must be as those "
-            f"that were saved. {error}"
-        ) from None
-    return vae.to(device).eval()
+    return rebuilt(contents(path), path, **slots).to(device)
 
 
-def contents(path: str | Path) -> dict[str, Any]:
-    """Return the contents of a checkpoint, with tensors on the CPU.
+def rebuilt(saved: Mapping[str, Any], path: str | Path, **slots: Any) -> VAE:
+    """Rebuild a model from the contents of a checkpoint, on the CPU, in evaluation mode.
+
+    Args:
+        saved: what `contents` returned.
+        path: where it came from, for messages.
+        slots: as `load` takes them.
 
     Raises:
-        CheckpointError: the file is missing or is not a checkpoint.
+        CheckpointError: the contents do not fit each other, or the slots.
+        ForeignPartError: a slot comes from outside this library and is not passed.
+    """
+    for slot in slots.keys() - set(SLOTS):
+        raise CheckpointError(f"There is no slot {slot!r}. Known: {', '.join(SLOTS)}.")
+    with _few_parameters(len(saved["weights"])):
+        with suppress(ForeignError):  # `_made` says which slot it is in.
+            _check_shapes(saved, path, slots)
+        vae = _made(saved, path, slots)
+    give_weights(vae, saved["weights"], f"The weights in {path}")
+    return vae.eval()
+
+
+def give_weights(vae: nn.Module, weights: Mapping[str, Tensor], named: str) -> None:
+    """Give a model saved weights.
+
+    Args:
+        vae: the model.
+        weights: as `weights_of` returns them.
+        named: what they are, for the message.
+
+    Raises:
+        CheckpointError: they are another model's.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        vae.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{named} do not fit the slots that were passed, which must be as those that were "
+            f"saved. {error}"
+        ) from None
+
+
+def contents(path: str | Path, *, within: Path | None = None) -> dict[str, Any]:
+    """Return the contents of a checkpoint, with tensors on the CPU.
+
+    Args:
+        path: a file that `save` wrote.
+        within: a folder that the file must lie in, links followed.
+
+    Raises:
+        CheckpointError: the file is missing, is damaged, or is not a checkpoint.
+    """
+    try:
+        found = load_tensors(Path(path), within=within)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint at {path}.") from None
-    except Exception as error:
+    except (DamagedFileError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
-    if not isinstance(found, dict) or not {"slots", "weights"} <= found.keys():
-        raise CheckpointError(f"{path} was written by torch, but it is not a checkpoint.")
-    return found
+    _check_structure(found, path)
+    return dict(found)
 
 
 __getattr__ = old_names(__name__, {"read": contents})
 
 
-def _part(slot: str, description: Any, made: list[Any], given: dict[str, Any]) -> Any:
+def _check_structure(found: Any, path: str | Path) -> None:
+    if not isinstance(found, dict) or not {"slots", "weights"} <= found.keys():
+        raise CheckpointError(f"{path} was written by torch, but it is not a checkpoint.")
+    slots, weights = found["slots"], found["weights"]
+    sound = isinstance(slots, dict) and isinstance(weights, dict) and set(slots) == set(SLOTS)
+    if not sound or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"{path} is not a checkpoint: its slots or weights are missing.")
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path} holds weights that are not finite: {name}.")
+
+
+def _check_shapes(saved: Mapping[str, Any], path: str | Path, slots: Mapping[str, Any]) -> None:
+    """Compare the shapes of a described model with the saved ones, before memory is taken."""
+    made: list[Any] = []
+    parts = {
+        slot: _without_memory(partial(build, saved["slots"][slot], made))
+        for slot in SLOTS
+        if slot not in slots
+    }
+    for slot, part in parts.items():
+        if isinstance(part, nn.Module):
+            _compare(part.state_dict(prefix=f"{slot}."), saved["weights"], path)
+        else:
+            _check_sizes(saved["slots"][slot], saved["weights"], path)
+    if not slots and None not in parts.values():
+        vae = _without_memory(partial(VAE, **parts))  # Here a VampPrior gets its pseudo-inputs.
+        if vae is None:
+            _check_sizes(saved["slots"], saved["weights"], path)
+        else:
+            _compare(vae.state_dict(), saved["weights"], path)
+
+
+def _without_memory(make: Callable[[], Any]) -> Any:
+    """Return what is made on torch's device "meta", where a tensor has a shape alone.
+
+    None where that cannot be: some constructors look at the values of their tensors.
+    """
+    try:
+        with torch.device("meta"), pyro.validation_enabled(False):
+            return make()
+    except (CheckpointError, ForeignError):
+        raise
+    except Exception:
+        return None
+
+
+def _compare(described: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: Any) -> None:
+    for name, value in described.items():
+        found = stored[name].shape if name in stored else None
+        if found != value.shape:
+            raise CheckpointError(
+                f"The weights in {path} do not fit the slots: {name} is described as "
+                f"{tuple(value.shape)} and stored as {found and tuple(found)}."
+            )
+
+
+def _check_sizes(described: Any, stored: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse numbers in a description that the saved weights are too few for."""
+    most = 10**6 + 64 * sum(value.numel() for value in stored.values())
+    for number in _whole_numbers(described):
+        if number**2 > most:
+            raise CheckpointError(f"The slots in {path} are too large for its weights: {number}.")
+
+
+def _whole_numbers(description: Any) -> Iterator[int]:
+    if isinstance(description, int):
+        yield description
+    elif isinstance(description, Mapping):
+        for value in description.values():
+            yield from _whole_numbers(value)
+    elif isinstance(description, list | tuple):
+        for value in description:
+            yield from _whole_numbers(value)
+
+
+@contextmanager
+def _few_parameters(stored: int) -> Iterator[None]:
+    """Refuse to build far more parameters than are stored, such as a million layers."""
+    made, most = 0, 1000 + 8 * stored
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal made
+        made += 1
+        if made > most:
+            raise CheckpointError(f"The slots describe more than {most:,} parameters.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _made(saved: Mapping[str, Any], path: str | Path, slots: Mapping[str, Any]) -> VAE:
+    made: list[Any] = []
+    parts = {slot: _part(slot, saved["slots"][slot], made, slots, path) for slot in SLOTS}
+    try:
+        return VAE(**parts)
+    except CheckpointError:
+        raise
+    except Exception as error:  # The slots of a damaged description fail in many ways.
+        raise CheckpointError(f"The slots in {path} do not fit each other: {error}") from error
+
+
+def _part(
+    slot: str, description: Any, made: list[Any], given: Mapping[str, Any], path: str | Path
+) -> Any:
     if slot in given:
         return given[slot]
     try:
-        return build(description, made)
+        part = build(description, made)
     except ForeignError as error:
         raise ForeignPartError(
-            f"The {slot} was made with {error.name}, which is not part of pyro_vae: "
-            f"make it again and pass it, load(path, {slot}=...)."
+            f"The {slot} was made with {error.name}, which is not one of pyro_vae's slots and "
+            f"networks: make it again and pass it, load(path, {slot}=...)."
         ) from None
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"The {slot} in {path} cannot be rebuilt: {error}") from error
+    if not callable(part):
+        raise CheckpointError(f"The {slot} in {path} is not a distribution's: {part!r}.")
+    return part

@@ -1,7 +1,10 @@
 """Saved models come back without the code that made them, and without running any code."""
 
 import inspect
+import os
 import pickle
+import random
+import zipfile
 
 import pyro.distributions as dist
 import pytest
@@ -197,11 +200,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     checkpoints.save(small_vae(), path)
     before = path.read_bytes()
 
-    def full(contents, partial):
-        partial.write_bytes(b"half")
+    def full(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         checkpoints.save(small_vae(), path)
     assert path.read_bytes() == before
@@ -211,3 +213,121 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_constants_move_with_the_model():
     vae = VAE(priors.StandardNormal(2), *[small_vae().likelihood, small_vae().posterior])
     assert vae.double().prior().base_dist.loc.dtype == torch.double
+
+
+def altered(path, **slots):
+    """Write a checkpoint again with other descriptions of slots."""
+    found = checkpoints.contents(path)
+    torch.save(found | {"slots": found["slots"] | slots}, path)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "pyro_vae.checkpoints.save",
+        "pyro_vae._files.write_text",
+        "pyro_vae.priors.torch.save",
+        "pyro_vae.networks.__builtins__",
+        "pyro_vae.vae.VAE",
+        "os.system",
+        "pyro_vae.commands.main",
+        "",
+    ],
+)
+def test_a_checkpoint_calls_nothing_but_slots_and_networks(tmp_path, named):
+    """Any function of the package once was called: `save` overwrote a file while `load` ran."""
+    marker = tmp_path / "marker"
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    arguments = {"vae": {"same": 0}, "path": str(marker), "text": "written"}
+    altered(tmp_path / "vae.pt", prior={"class": named, "arguments": arguments})
+    with pytest.raises(CheckpointError, match="prior"):
+        checkpoints.load(tmp_path / "vae.pt")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"class": "pyro_vae.priors.StandardNormal", "arguments": {"latent_size": 10**13}},
+        {"class": "pyro_vae.priors.Normal", "arguments": {"latent_size": 10**13}},
+        {
+            "class": "pyro_vae.priors.NormalizingFlow",
+            "arguments": {"latent_size": 2, "hidden": [10**9]},
+        },
+        {
+            "class": "pyro_vae.priors.VampPrior",
+            "arguments": {"latent_size": 2, "components": 10**10},
+        },
+        {"class": "pyro_vae.priors.Normal", "arguments": {"latent_size": "x" * 100}},
+        {"class": "pyro_vae.priors.Normal", "arguments": {"wrong": 1}},
+        {"class": "pyro_vae.priors.Normal"},
+        {"same": 99},
+        {"items": 3},
+        [],
+        7,
+        None,
+    ],
+    ids=str,
+)
+def test_a_description_that_fits_nothing_is_refused_before_memory_is_taken(tmp_path, prior):
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    altered(tmp_path / "vae.pt", prior=prior)
+    with pytest.raises(CheckpointError, match=r"vae\.pt|parameters"):
+        checkpoints.load(tmp_path / "vae.pt")
+
+
+def test_a_million_layers_are_not_built(tmp_path):
+    vae = small_vae(posterior=posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2))
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    found = checkpoints.contents(tmp_path / "vae.pt")["slots"]["posterior"]
+    found["arguments"]["encoder"]["arguments"]["hidden"] = [1] * 1_000_000
+    altered(tmp_path / "vae.pt", posterior=found)
+    with pytest.raises(CheckpointError, match="parameters"):
+        checkpoints.load(tmp_path / "vae.pt")
+
+
+def test_every_flipped_bit_is_noticed_or_of_no_consequence(tmp_path):
+    """torch compares no checksums: 294 of 300 flips once loaded other weights in silence."""
+    path, rng = tmp_path / "vae.pt", random.Random(0)
+    checkpoints.save(small_vae(), path)
+    sound, expected = path.read_bytes(), checkpoints.contents(path)
+    refused = 0
+    for bit in rng.sample(range(8 * len(sound)), 300):
+        content = bytearray(sound)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            found = checkpoints.contents(path)
+        except CheckpointError:
+            refused += 1
+            continue
+        assert str(found["slots"]) == str(expected["slots"])
+        for name, value in expected["weights"].items():
+            assert torch.equal(found["weights"][name], value)
+    assert refused > 200  # The others hit a date, say.
+
+
+def test_a_file_that_unfolds_is_refused(tmp_path):
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "vae.pt") as sound,
+        zipfile.ZipFile(tmp_path / "deflated.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in sound.namelist():
+            bomb.writestr(name, sound.read(name))
+    with pytest.raises(CheckpointError, match="deflated.pt .*compressed"):
+        checkpoints.load(tmp_path / "deflated.pt")
+    found = checkpoints.contents(tmp_path / "vae.pt")
+    found["weights"]["prior.huge"] = torch.zeros(1).expand(10**13)
+    torch.save(found, tmp_path / "expanded.pt")
+    with pytest.raises(CheckpointError, match="expanded.pt .*larger than the file"):
+        checkpoints.load(tmp_path / "expanded.pt")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    vae = small_vae()
+    with torch.no_grad():
+        next(vae.parameters()).view(-1)[0] = float("nan")
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    with pytest.raises(CheckpointError, match="not finite: likelihood"):
+        checkpoints.load(tmp_path / "vae.pt")
