@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from pyro_vae._arguments import constructor_arguments
 from pyro_vae._spelling import current
 from pyro_vae.errors import PyroVAEError
 
@@ -26,13 +27,13 @@ class Module(nn.Module):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         module = super().__new__(cls)
-        old_names = getattr(cls.__init__, "old_names", {})
-        kwargs = {old_names.get(name, name): value for name, value in kwargs.items()}
-        bound = inspect.signature(cls.__init__).bind_partial(module, *args, **kwargs)
-        arguments = dict(list(bound.arguments.items())[1:])
+        arguments = constructor_arguments(cls, args, kwargs)
         # Bypass nn.Module's own: a module among the arguments must not be registered twice.
         object.__setattr__(module, "_arguments", arguments)
         return module
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return super().__reduce_ex__(1)  # A copy is made without `__new__`, and its arguments.
 
 
 def describe(value: Any, seen: dict[int, int] | None = None) -> Any:

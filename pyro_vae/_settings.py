@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from inspect import isclass
@@ -26,7 +26,9 @@ _COMPARED: dict[str, Callable[[Any, float], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
     "<": operator.lt,
+    "<=": operator.le,
 }
+_WORDS = {">=": "{:,} or more", ">": "above {:,}", "<": "below {:,}", "<=": "at most {:,}"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Setting:
         at_least: the smallest number accepted.
         above: the number that values must exceed.
         below: the number that values must stay below.
+        at_most: the largest number accepted.
         aliases: further names on the command line.
         flag: whether it is switched on by its name alone.
     """
@@ -58,6 +61,7 @@ class Setting:
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
+    at_most: float | None = None
     aliases: tuple[str, ...] = ()
     flag: bool = False
 
@@ -74,7 +78,8 @@ class Setting:
     @property
     def bounds(self) -> list[tuple[str, float]]:
         """What numbers must satisfy, such as [(">", 0)]."""
-        limits = ((">=", self.at_least), (">", self.above), ("<", self.below))
+        below, most = self.below, self.at_most
+        limits = ((">=", self.at_least), (">", self.above), ("<", below), ("<=", most))
         return [(sign, limit) for sign, limit in limits if limit is not None]
 
     @property
@@ -83,13 +88,8 @@ class Setting:
         if self.choices:
             return f"one of {', '.join(map(str, self.choices))}"
         kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        words = {">=": "{:g} or more", ">": "above {:g}", "<": "below {:g}"}
-        limits = [words[sign].format(limit) for sign, limit in self.bounds]
         named = getattr(self.part or self.type, "__name__", str(self.type))
-        kind = kinds.get(self.type, named)
-        if limits[:1] and not limits[0].startswith(("above", "below")):
-            kind += ","
-        return " ".join([kind, " and ".join(limits)]).strip()
+        return in_words(kinds.get(self.type, named), self.bounds)
 
     def check(self, value: Any) -> None:
         """Refuse a value that is not accepted.
@@ -103,15 +103,28 @@ class Setting:
 
     def _accepts(self, value: Any) -> bool:
         if self.choices:
-            return value in self.choices
-        if self.type is bool:
-            return isinstance(value, bool)
+            return isinstance(value, str | int) and value in self.choices
+        if self.type in (bool, str):
+            return isinstance(value, self.type)
         if self.type not in (int, float):
             return True
         numbers = Integral if self.type is int else Real
-        if isinstance(value, bool) or not isinstance(value, numbers) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers):
             return False
-        return all(_COMPARED[sign](value, limit) for sign, limit in self.bounds)
+        return bounded(value, self.bounds)
+
+
+def in_words(kind: str, bounds: Sequence[tuple[str, float]]) -> str:
+    """Return what is accepted of a kind of number, such as "a whole number, 1 or more"."""
+    limits = [_WORDS[sign].format(limit) for sign, limit in bounds]
+    comma = "," if bounds and bounds[0][0] == ">=" else ""
+    return f"{kind}{comma} {' and '.join(limits)}".strip()
+
+
+def bounded(value: Any, bounds: Sequence[tuple[str, float]]) -> bool:
+    """Return whether a number is finite and within bounds, such as [(">", 0)]."""
+    finite = isinstance(value, Integral) or math.isfinite(value)
+    return finite and all(_COMPARED[sign](value, limit) for sign, limit in bounds)
 
 
 def setting(default: Any = _REQUIRED, help: str = "", **declaration: Any) -> Any:

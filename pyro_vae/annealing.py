@@ -6,11 +6,14 @@ An annealing schedule maps the fraction of the training that is done, in [0, 1],
 
 from abc import abstractmethod
 
-from pyro_vae.errors import ArgumentError
+from pyro_vae._arguments import Checked, Count, PositiveFraction
 
 
-class Annealing:
+class Annealing(Checked):
     """A KL-annealing schedule: the factor of beta as a function of the elapsed training."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     @abstractmethod
     def __call__(self, elapsed: float) -> float:
@@ -46,8 +49,8 @@ class Linear(Annealing):
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, warm_up: float = 0.25) -> None:
-        self.warm_up = _fraction("Linear: warm_up", warm_up)
+    def __init__(self, warm_up: PositiveFraction = 0.25) -> None:
+        self.warm_up = warm_up
 
     def __call__(self, elapsed: float) -> float:
         return min(elapsed / self.warm_up, 1.0)
@@ -71,18 +74,10 @@ class Cyclical(Annealing):
         [0.0, 0.5, 1.0, 0.0, 0.5]
     """
 
-    def __init__(self, cycles: int = 4, rise: float = 0.5) -> None:
-        if cycles < 1:
-            raise ArgumentError(f"Cyclical: cycles must be at least 1, got {cycles}.")
-        self.cycles, self.rise = cycles, _fraction("Cyclical: rise", rise)
+    def __init__(self, cycles: Count = 4, rise: PositiveFraction = 0.5) -> None:
+        self.cycles, self.rise = cycles, rise
 
     def __call__(self, elapsed: float) -> float:
         if elapsed >= 1:
             return 1.0
         return min(elapsed * self.cycles % 1 / self.rise, 1.0)
-
-
-def _fraction(name: str, value: float) -> float:
-    if not 0 < value <= 1:
-        raise ArgumentError(f"{name} must lie in (0, 1], got {value}.")
-    return value

@@ -13,8 +13,11 @@ class PyroVAEError(Exception):
         ...     priors.Bernoulli(2, probability=1.5)
         ... except PyroVAEError as error:
         ...     print(error)
-        Bernoulli: probability must lie in (0, 1), got 1.5.
+        Bernoulli: probability must be a number above 0 and below 1, got 1.5.
     """
+
+    exit_code = 2
+    """What a program returns that it ends: 2 where what was given is at fault, else 1."""
 
 
 class ArgumentError(PyroVAEError, ValueError):

@@ -1,15 +1,16 @@
 """Likelihoods p(x|z): a decoder, and the distribution that its output parameterizes."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from pyro_vae import distributions
+from pyro_vae._arguments import Bounds, Size
 from pyro_vae._module import Module
-from pyro_vae._scales import log_scale_of, scale_of, standardization
+from pyro_vae._scales import Scale, Standardized, log_scale_of, scale_of
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import LEVELS, GrayBernoulli
 from pyro_vae.errors import ArgumentError, ArgumentTypeError, PyroVAEError
@@ -41,7 +42,7 @@ class Likelihood(Module):
     #: "none": the logarithm of something that is not normalized, for which there are none.
     measure: Literal["mass", "density", "none"] = "density"
 
-    def __init__(self, decoder: nn.Module, outputs: int = 1) -> None:
+    def __init__(self, decoder: nn.Module, outputs: Size = 1) -> None:
         super().__init__()
         self.decoder = decoder.widened(outputs) if isinstance(decoder, Decoder) else decoder
         self.outputs = outputs
@@ -166,25 +167,20 @@ class _LocationScale(Likelihood):
     def __init__(
         self,
         decoder: nn.Module,
-        scale: float = 1.0,
+        scale: Scale = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
-        standardized: tuple[float, float] = (0.0, 1.0),
+        standardized: Standardized = (0.0, 1.0),
     ) -> None:
         super().__init__(decoder, outputs=2 if learned == "value" else 1)
-        if learned not in (False, True, "channel", "value"):
-            raise ArgumentError(
-                f"{type(self).__name__}: learned must be a bool, 'channel' or 'value', got "
-                f"{learned!r}."
-            )
         self.learned, self.sigmoid = learned, sigmoid
-        self.standardized = standardization(*standardized)
+        self.standardized = float(standardized[0]), float(standardized[1])
         if sigmoid and self.standardized != (0, 1):
             raise ArgumentError(
                 f"{type(self).__name__}: standardized needs sigmoid=False, got "
                 f"standardized={self.standardized}: a sigmoid would keep the mean in [0, 1]."
             )
-        log_scale = log_scale_of(scale, type(self).__name__)
+        log_scale = log_scale_of(scale)
         if learned == "channel":
             log_scale = log_scale.repeat(_channels(decoder), 1, 1)
         if learned in (True, "channel"):
@@ -310,17 +306,13 @@ class StudentT(_LocationScale):
     def __init__(
         self,
         decoder: nn.Module,
-        degrees: float = 5.0,
-        scale: float = 1.0,
+        degrees: Annotated[float, Bounds(above=1)] = 5.0,
+        scale: Scale = 1.0,
         learned: bool | Literal["channel", "value"] = False,
         sigmoid: bool = True,
-        standardized: tuple[float, float] = (0.0, 1.0),
+        standardized: Standardized = (0.0, 1.0),
     ) -> None:
         super().__init__(decoder, scale, learned, sigmoid, standardized)
-        if degrees <= 1:
-            raise ArgumentError(
-                f"StudentT: degrees must exceed 1, got {degrees}: with fewer there is no mean."
-            )
         self.degrees = degrees
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
@@ -359,7 +351,7 @@ class DiscretizedLogistic(_LocationScale):
     def __init__(
         self,
         decoder: nn.Module,
-        scale: float = 0.1,
+        scale: Scale = 0.1,
         learned: bool | Literal["channel", "value"] = "value",
         sigmoid: bool = True,
     ) -> None:
@@ -395,11 +387,7 @@ class DiscretizedLogisticMixture(Likelihood):
     measure = "mass"
     start: Tensor
 
-    def __init__(self, decoder: nn.Module, components: int = 10) -> None:
-        if components < 1:
-            raise ArgumentError(
-                f"DiscretizedLogisticMixture: components must be positive, got {components}."
-            )
+    def __init__(self, decoder: nn.Module, components: Size = 10) -> None:
         super().__init__(decoder, outputs=3 * components)
         self.components = components
         start = (torch.arange(components) + 0.5) / components

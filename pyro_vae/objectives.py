@@ -26,6 +26,7 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyro_vae._arguments import Checked, Count, Fraction, NonNegative, PositiveFraction
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
 from pyro_vae.errors import ArgumentError, PyroVAEError
@@ -50,8 +51,11 @@ class Bound(NamedTuple):
     rate: Tensor
 
 
-class Objective:
+class Objective(Checked):
     """A bound to maximize, whose negative is the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def start(self, images: int) -> None:
         """Set the number of training images, before training starts."""
@@ -92,9 +96,7 @@ class ELBO(Objective):
         True
     """
 
-    def __init__(self, analytic_kl: bool = False, particles: int = 1) -> None:
-        if particles < 1:
-            raise ArgumentError(f"ELBO: particles must be positive, got {particles}.")
+    def __init__(self, analytic_kl: bool = False, particles: Count = 1) -> None:
         self.analytic_kl = analytic_kl
         settings = {
             "num_particles": particles,
@@ -147,9 +149,7 @@ class FreeBits(Objective):
         True
     """
 
-    def __init__(self, nats: float = 0.5, analytic_kl: bool = True) -> None:
-        if nats < 0:
-            raise ArgumentError(f"FreeBits: nats must be 0 or more, got {nats}.")
+    def __init__(self, nats: NonNegative = 0.5, analytic_kl: bool = True) -> None:
         self.nats, self.analytic_kl = nats, analytic_kl
 
     @renamed(progress="elapsed")
@@ -182,12 +182,9 @@ class Capacity(Objective):
         True
     """
 
-    def __init__(self, nats: float = 25.0, rise: float = 0.8, analytic_kl: bool = True) -> None:
-        if nats < 0 or not 0 < rise <= 1:
-            raise ArgumentError(
-                "Capacity: nats must be 0 or more and rise must lie in (0, 1], got "
-                f"{nats} and {rise}."
-            )
+    def __init__(
+        self, nats: NonNegative = 25.0, rise: PositiveFraction = 0.8, analytic_kl: bool = True
+    ) -> None:
         self.nats, self.rise, self.analytic_kl = nats, rise, analytic_kl
 
     @renamed(progress="elapsed")
@@ -219,7 +216,7 @@ class TotalCorrelation(Objective):
         True
     """
 
-    def __init__(self, images: int | None = None) -> None:
+    def __init__(self, images: Count | None = None) -> None:
         self.images = self.given = images
 
     def start(self, images: int) -> None:
@@ -282,18 +279,12 @@ class IWAE(Objective):
 
     def __init__(
         self,
-        samples: int = 50,
-        repeats: int = 1,
+        samples: Count = 50,
+        repeats: Count = 1,
         doubly_reparameterized: bool = False,
         partial: bool = False,
-        elbo_weight: float = 0.0,
+        elbo_weight: Fraction = 0.0,
     ) -> None:
-        if min(samples, repeats) < 1:
-            raise ArgumentError(
-                f"IWAE: samples and repeats must be positive, got {samples} and {repeats}."
-            )
-        if not 0 <= elbo_weight <= 1:
-            raise ArgumentError(f"IWAE: elbo_weight must lie in [0, 1], got {elbo_weight}.")
         if elbo_weight and (doubly_reparameterized or partial):
             raise ArgumentError(
                 "IWAE: elbo_weight must be 0 with doubly_reparameterized or partial, got "

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyro_vae import distributions
+from pyro_vae._arguments import Depth, Size, SphereSize
 from pyro_vae._module import Module
 from pyro_vae._scales import bounded_exp
 from pyro_vae.distributions import Flow, zuko
-from pyro_vae.errors import ArgumentError, ArgumentTypeError
+from pyro_vae.errors import ArgumentTypeError
 
 
 class Posterior(Module):
@@ -26,7 +27,7 @@ class Posterior(Module):
     #: Whether the gradient of its draws is not exact, so that the rate needs its closed form.
     analytic_kl_only: bool = False
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size) -> None:
         super().__init__()
         self.encoder = encoder
         self.latent_size = latent_size
@@ -38,7 +39,7 @@ class Posterior(Module):
             ArgumentTypeError: the encoder has no integer attribute `features`.
         """
         features = getattr(self.encoder, "features", None)
-        if not isinstance(features, int):
+        if not isinstance(features, int) or features < 1:
             raise ArgumentTypeError(
                 f"The encoder {type(self.encoder).__name__} does not say how many features it "
                 "returns for each image: give it an integer attribute `features`."
@@ -75,14 +76,10 @@ class DiagonalNormal(Posterior):
     def __init__(
         self,
         encoder: nn.Module,
-        latent_size: int,
+        latent_size: Size,
         spread: Literal["log_variance", "log_scale"] = "log_variance",
     ) -> None:
         super().__init__(encoder, latent_size)
-        if spread not in ("log_variance", "log_scale"):
-            raise ArgumentError(
-                f"DiagonalNormal: spread must be log_variance or log_scale, got {spread!r}."
-            )
         self.mean = self.head()
         self.spread = self.head()
         self.factor = 0.5 if spread == "log_variance" else 1.0
@@ -113,7 +110,7 @@ class FullNormal(Posterior):
 
     places: Tensor
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size) -> None:
         super().__init__(encoder, latent_size)
         self.mean = self.head()
         self.log_diagonal = self.head()
@@ -144,7 +141,7 @@ class Laplace(Posterior):
         torch.Size([5, 2])
     """
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size) -> None:
         super().__init__(encoder, latent_size)
         self.mean = self.head()
         self.log_scale = self.head()
@@ -182,10 +179,10 @@ class InverseAutoregressiveFlow(Posterior):
     def __init__(
         self,
         encoder: nn.Module,
-        latent_size: int,
-        transforms: int = 2,
-        hidden: int = 64,
-        context: int = 32,
+        latent_size: Size,
+        transforms: Depth = 2,
+        hidden: Size = 64,
+        context: Size = 32,
     ) -> None:
         super().__init__(encoder, latent_size)
         self.mean = self.head()
@@ -221,7 +218,7 @@ class PlanarFlow(Posterior):
         torch.Size([5, 2])
     """
 
-    def __init__(self, encoder: nn.Module, latent_size: int, transforms: int = 4) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size, transforms: Depth = 4) -> None:
         super().__init__(encoder, latent_size)
         self.transforms = transforms
         self.mean = self.head()
@@ -263,13 +260,8 @@ class PowerSpherical(Posterior):
         True
     """
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: SphereSize) -> None:
         super().__init__(encoder, latent_size)
-        if latent_size < 2:
-            raise ArgumentError(
-                f"PowerSpherical: latent_size must be at least 2, got {latent_size}: "
-                "a sphere needs two coordinates."
-            )
         self.direction = self.head()
         self.log_concentration = self.head(1)
 
@@ -299,7 +291,7 @@ class Bernoulli(Posterior):
         tensor([0., 1.])
     """
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size) -> None:
         super().__init__(encoder, latent_size)
         self.logits = self.head()
 
@@ -350,7 +342,7 @@ class Delta(Posterior):
         torch.Size([5, 2])
     """
 
-    def __init__(self, encoder: nn.Module, latent_size: int) -> None:
+    def __init__(self, encoder: nn.Module, latent_size: Size) -> None:
         super().__init__(encoder, latent_size)
         self.mean = self.head()
 

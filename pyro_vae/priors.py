@@ -1,9 +1,9 @@
 """Priors p(z): modules whose call returns a Pyro distribution, batch shape (), event shape (D,)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyro.distributions as dist
 import torch
@@ -11,14 +11,30 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_vae import distributions
+from pyro_vae._arguments import (
+    Bounds,
+    Count,
+    Depth,
+    Images,
+    Number,
+    OpenFraction,
+    Size,
+    SphereSize,
+    checked,
+)
 from pyro_vae._modes import evaluating
 from pyro_vae._module import Module
-from pyro_vae._scales import SMALLEST_SCALE, log_scale_of, scale_of
+from pyro_vae._scales import SMALLEST_SCALE, Scale, log_scale_of, scale_of
 from pyro_vae._spelling import rename_methods, warn_of
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
 from pyro_vae.errors import ArgumentError, StateError
 from pyro_vae.networks import ACTIVATIONS
 from pyro_vae.vae import VAE
+
+SmallScale = Annotated[float, Bounds(above=SMALLEST_SCALE, below=1)]
+"""The scale of a component in a mixture whose variance is 1."""
+SobolSize = Annotated[int, Bounds(at_least=1, limit=torch.quasirandom.SobolEngine.MAXDIM)]
+"""The dimension of a Sobol sequence."""
 
 
 class Prior(Module):
@@ -56,7 +72,7 @@ class StandardNormal(Prior):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: Size) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_size), persistent=False)
         self.register_buffer("scale", torch.ones(latent_size), persistent=False)
@@ -90,15 +106,15 @@ class Normal(Prior):
 
     def __init__(
         self,
-        latent_size: int,
-        loc: float | list[float] = 0.0,
-        scale: float | list[float] = 1.0,
+        latent_size: Size,
+        loc: Number | Sequence[Number] = 0.0,
+        scale: Scale | Sequence[Scale] = 1.0,
         learned: bool = False,
     ) -> None:
         super().__init__()
         name = type(self).__name__
         _place(self, "loc", _vector(loc, latent_size, f"{name}: loc"), learned)
-        log_scale = log_scale_of(_vector(scale, latent_size, f"{name}: scale"), name)
+        log_scale = log_scale_of(_vector(scale, latent_size, f"{name}: scale"))
         _place(self, "log_scale", log_scale, learned)
 
     @property
@@ -156,16 +172,15 @@ class MixtureOfGaussians(Prior):
         torch.Size([3, 2])
     """
 
-    def __init__(self, latent_size: int, components: int = 10, scale: float = 0.5) -> None:
+    def __init__(
+        self, latent_size: SobolSize, components: Size = 10, scale: SmallScale = 0.5
+    ) -> None:
         super().__init__()
-        _require_components(self, components)
-        if not SMALLEST_SCALE < scale < 1:
-            raise ArgumentError(f"MixtureOfGaussians: scale must lie in (0, 1), got {scale}.")
         self.components = components
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(math.sqrt(1 - scale**2) * _spread(components, latent_size))
         scales = torch.full((components, latent_size), scale)
-        self.log_scale = nn.Parameter(log_scale_of(scales, "MixtureOfGaussians"))
+        self.log_scale = nn.Parameter(log_scale_of(scales))
 
     def forward(self) -> dist.TorchDistribution:
         scale = scale_of(self.log_scale)
@@ -210,9 +225,8 @@ class VampPrior(Prior):
     pseudo_inputs: nn.Parameter | None
     _posterior: Callable[[Tensor], dist.TorchDistribution]
 
-    def __init__(self, latent_size: int, components: int = 500) -> None:
+    def __init__(self, latent_size: Size, components: Size = 500) -> None:
         super().__init__()
-        _require_components(self, components)
         self.latent_size, self.components = latent_size, components
         self.register_buffer("logits", torch.zeros(components), persistent=False)
         self.register_buffer("started", torch.tensor(False))
@@ -228,8 +242,9 @@ class VampPrior(Prior):
                 shape = vae.likelihood(z).event_shape
             self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape).to(z))
 
+    @checked
     @torch.no_grad()
-    def initialize(self, images: Tensor) -> None:
+    def initialize(self, images: Images) -> None:
         """Set the pseudo-inputs to images (n, C, H, W) drawn at random.
 
         No image is drawn twice unless n is below K. A second call changes nothing: the
@@ -242,6 +257,11 @@ class VampPrior(Prior):
             return
         if self.pseudo_inputs is None:
             raise StateError(_NOT_JOINED)
+        if images.shape[1:] != self.pseudo_inputs.shape[1:]:
+            raise ArgumentError(
+                f"VampPrior.initialize: images must have the shape (n, C, H, W) of the model's, "
+                f"{tuple(self.pseudo_inputs.shape[1:])}, got {tuple(images.shape)}."
+            )
         self.started.fill_(True)
         rounds = math.ceil(self.components / len(images))
         order = torch.cat([torch.randperm(len(images)) for _ in range(rounds)])
@@ -293,28 +313,18 @@ class NormalizingFlow(Prior):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         family: Literal["spline", "affine"] = "spline",
-        transforms: int = 3,
-        hidden: int = 64,
-        passes: int | None = None,
+        transforms: Depth = 3,
+        hidden: Size = 64,
+        passes: Count | None = None,
         activation: Literal["relu", "tanh"] = "relu",
-        steepest: float = 1000.0,
+        steepest: Annotated[float, Bounds(above=1)] = 1000.0,
     ) -> None:
         super().__init__()
-        if not steepest > 1:
-            raise ArgumentError(f"NormalizingFlow: steepest must be above 1, got {steepest:g}.")
-        if activation not in ("relu", "tanh"):
-            raise ArgumentError(
-                f"NormalizingFlow: activation must be relu or tanh, got {activation!r}."
-            )
         fewest = min(2, latent_size)  # In one pass, no dimension would depend on another.
         if passes is not None and passes < fewest:
             raise ArgumentError(f"NormalizingFlow: passes must be at least {fewest}, got {passes}.")
-        if family not in ("spline", "affine"):
-            raise ArgumentError(
-                f"NormalizingFlow: family must be spline or affine, got {family!r}."
-            )
         affine = partial(zuko.transforms.MonotonicAffineTransform, slope=1 / steepest)
         make = {
             "spline": zuko.flows.NSF,
@@ -357,13 +367,8 @@ class HypersphereUniform(Prior):
 
     like: Tensor
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: SphereSize) -> None:
         super().__init__()
-        if latent_size < 2:
-            raise ArgumentError(
-                f"HypersphereUniform: latent_size must be at least 2, got {latent_size}: "
-                "a sphere needs two coordinates."
-            )
         self.register_buffer("like", torch.zeros(latent_size), persistent=False)
 
     def forward(self) -> dist.TorchDistribution:
@@ -391,10 +396,10 @@ class Bernoulli(Prior):
 
     logits: Tensor
 
-    def __init__(self, latent_size: int, probability: float = 0.5, learned: bool = False) -> None:
+    def __init__(
+        self, latent_size: Size, probability: OpenFraction = 0.5, learned: bool = False
+    ) -> None:
         super().__init__()
-        if not 0 < probability < 1:
-            raise ArgumentError(f"Bernoulli: probability must lie in (0, 1), got {probability}.")
         logit = math.log(probability / (1 - probability))
         _place(self, "logits", torch.full((latent_size,), logit), learned)
 
@@ -418,7 +423,7 @@ class Flat(Prior):
         tensor([0., 0., 0., 0., 0.])
     """
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: Size) -> None:
         super().__init__()
         self.latent_size = latent_size
 
@@ -434,13 +439,7 @@ def _place(module: nn.Module, name: str, value: Tensor, learned: bool) -> None:
         module.register_buffer(name, value)
 
 
-def _require_components(prior: Prior, components: int) -> None:
-    if components < 1:
-        name = type(prior).__name__
-        raise ArgumentError(f"{name}: components must be positive, got {components}.")
-
-
-def _vector(value: float | list[float], size: int, name: str) -> Tensor:
+def _vector(value: float | Sequence[float], size: int, name: str) -> Tensor:
     """Return one number, or one for each dimension, as a vector (D,)."""
     vector = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach()
     if vector.dim() and vector.shape != (size,):

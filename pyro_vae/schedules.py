@@ -1,16 +1,19 @@
 """Learning-rate schedules, driven by the steps of a training and by its validation losses."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from pyro_vae.errors import ArgumentError
+from pyro_vae._arguments import Bounds, Checked, Natural, NonNegative, OpenFraction
 
 
-class Schedule:
+class Schedule(Checked):
     """A learning-rate schedule: the base class, which keeps the learning rate constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def start(self, optimizer: Optimizer, learning_rate: float) -> None:
         """Take charge of an optimizer and set its learning rate."""
@@ -27,6 +30,12 @@ class Schedule:
     def after_epoch(self, loss: float) -> bool:
         """Take an epoch's validation loss; return False to end the training."""
         return True
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply the learning rate, now and for all steps to come."""
+        self.learning_rate *= factor
+        for group in self.optimizer.param_groups:
+            group["lr"] *= factor
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state from which `load_state_dict` continues."""
@@ -74,9 +83,7 @@ class OneCycle(Schedule):
         0.0050
     """
 
-    def __init__(self, warm_up: float = 0.1) -> None:
-        if not 0 <= warm_up < 1:
-            raise ArgumentError(f"OneCycle: warm_up must lie in [0, 1), got {warm_up}.")
+    def __init__(self, warm_up: Annotated[float, Bounds(at_least=0, below=1)] = 0.1) -> None:
         self.warm_up = warm_up
 
     def before_step(self, elapsed: float) -> None:
@@ -114,18 +121,11 @@ class Plateau(Schedule):
 
     def __init__(
         self,
-        factor: float = 0.1,
-        patience: int = 2,
-        stop_below: float = 0.0,
-        least_gain: float | None = None,
+        factor: OpenFraction = 0.1,
+        patience: Natural = 2,
+        stop_below: NonNegative = 0.0,
+        least_gain: NonNegative | None = None,
     ) -> None:
-        if not 0 < factor < 1:
-            raise ArgumentError(f"Plateau: factor must lie in (0, 1), got {factor:g}.")
-        if min(patience, stop_below, least_gain or 0) < 0:
-            raise ArgumentError(
-                "Plateau: patience, stop_below and least_gain must be 0 or more, got "
-                f"{patience}, {stop_below} and {least_gain}."
-            )
         self.factor, self.patience, self.stop_below = factor, patience, stop_below
         self.least_gain = least_gain
 

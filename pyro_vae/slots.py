@@ -3,7 +3,8 @@
 import inspect
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import likelihoods, posteriors, priors
+from pyro_vae._arguments import Count, Images, checked
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._spelling import old_names
 from pyro_vae.data import ImageData
@@ -27,10 +29,12 @@ class ScoreFunctionWarning(UserWarning):
     """A posterior is not reparameterized, so that it is trained by the score function."""
 
 
-def check_slots(vae: VAE, x: Tensor) -> None:
-    """Try a model's three distributions on a few images x (B, C, H, W).
+@checked
+def check_slots(vae: VAE, x: Images) -> None:
+    """Try a model's three distributions on a few images x (B, C, H, W), in both modes.
 
-    The state of the random numbers and the mode of the model are left as they were.
+    The random state, the mode and the buffers of the model, such as the statistics of batch
+    normalization, are left as they were.
 
     Raises:
         SlotError: a slot does not fit; it names the slot, what it returned and what was expected.
@@ -51,19 +55,26 @@ def check_slots(vae: VAE, x: Tensor) -> None:
         ...     print(str(error).partition(":")[0])
         The posterior and the prior do not fit
     """
-    with torch.enable_grad(), evaluating(vae), seeded(0, x.device):
-        posterior = _try(vae, x)
+    with torch.enable_grad(), seeded(0, x.device):
+        with evaluating(vae):
+            posterior = _try(vae, x)
+        try:
+            with _training(vae):
+                _try(vae, x)
+        except SlotError as error:  # It behaves otherwise there, as dropout does.
+            raise SlotError(f"In training mode: {error}") from error
     if not posterior.has_rsample:
         warnings.warn(
             f"The posterior, {_named(vae.posterior)}, is not reparameterized: its gradient is "
             "that of the score function, which has a high variance. Expect slow training, or "
             "average over many images and particles.",
             ScoreFunctionWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
-def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
+@checked
+def check_support(vae: VAE, images: ImageData, count: Count = 1000) -> None:
     """Check that the first `count` images lie in the likelihood's support.
 
     A likelihood without a method `check(x)` accepts all images.
@@ -74,6 +85,20 @@ def check_support(vae: VAE, images: ImageData, count: int = 1000) -> None:
     check = getattr(vae.likelihood, "check", None)
     if callable(check):
         check(images.as_float(slice(0, count)))
+
+
+@contextmanager
+def _training(vae: VAE) -> Iterator[None]:
+    """Put a model in training mode within a block, after which its buffers are as before."""
+    was_training, buffers = vae.training, [(each, each.clone()) for each in vae.buffers()]
+    vae.train()
+    try:
+        yield
+    finally:
+        vae.train(was_training)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
 
 def _try(vae: VAE, x: Tensor) -> dist.TorchDistribution:

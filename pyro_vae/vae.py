@@ -14,7 +14,6 @@ beta on the rate: beta-VAE (Higgins et al., 2017), equation 4.
 import itertools
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pyro
@@ -23,14 +22,16 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_vae._modes import evaluating
+from pyro_vae._arguments import Batch, Checked, Images, Latents, Natural, checked, in_short
+from pyro_vae._modes import evaluating, seeded
 from pyro_vae._module import device_of
 from pyro_vae._spelling import old_names
+from pyro_vae.errors import ArgumentError, PyroVAEError
 
 _serial = itertools.count()
 
 
-class VAE(nn.Module):
+class VAE(Checked, nn.Module):
     """A variational autoencoder: prior p(z), likelihood p(x|z), posterior q(z|x).
 
     Each slot takes any callable that returns a Pyro distribution: one of this library's modules,
@@ -101,16 +102,35 @@ class VAE(nn.Module):
         with pyro.plate("images", len(x)), weighted(beta):
             pyro.sample("z", self.posterior(x))
 
-    def encode(self, x: Tensor) -> dist.TorchDistribution:
-        """Return q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,)."""
-        return self.posterior(x)
+    @checked
+    def encode(self, x: Batch) -> dist.TorchDistribution:
+        """Return q(z|x) of images (B, C, H, W): batch shape (B,), event shape (D,).
 
-    def decode(self, z: Tensor) -> dist.TorchDistribution:
-        """Return p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
-        return self.likelihood(z)
+        Raises:
+            ArgumentError: x is not a tensor of finite floats, or does not fit the model.
+        """
+        try:
+            return self.posterior(x)
+        except (RuntimeError, ValueError, IndexError) as error:
+            self._explain(error, "VAE.encode: x", x, lambda: self.image_shape)
+            raise
 
+    @checked
+    def decode(self, z: Latents) -> dist.TorchDistribution:
+        """Return p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W).
+
+        Raises:
+            ArgumentError: z is not a tensor of finite floats, or does not fit the model.
+        """
+        try:
+            return self.likelihood(z)
+        except (RuntimeError, ValueError, IndexError) as error:
+            self._explain(error, "VAE.decode: z", z, lambda: torch.Size([self.latent_size]))
+            raise
+
+    @checked
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Natural) -> Tensor:
         """Return n new images, (n, C, H, W) in [0, 1].
 
         They are the likelihood's mean at draws from the prior, or a draw where it has no mean.
@@ -120,16 +140,18 @@ class VAE(nn.Module):
         """
         return self.images(self.prior().sample((n,)))
 
+    @checked
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Images) -> Tensor:
         """Encode images (B, C, H, W) and decode them again: same shape, in [0, 1].
 
         The latent vectors are those of `center`: the posterior's means, where it has one.
         """
         return self.images(center(self.encode(x)))
 
+    @checked
     @torch.no_grad()
-    def images(self, z: Tensor) -> Tensor:
+    def images(self, z: Latents) -> Tensor:
         """Decode latent vectors (..., D) to images (..., C, H, W) in [0, 1].
 
         They are the likelihood's mean, or a draw where it has no mean.
@@ -145,6 +167,23 @@ class VAE(nn.Module):
     def device(self) -> torch.device:
         """The device of the parameters."""
         return device_of(self)
+
+    def _explain(
+        self, error: Exception, name: str, given: Tensor, expected: Callable[[], torch.Size]
+    ) -> None:
+        """Raise an error in words where a slot failed because of the tensor that it was given."""
+        if isinstance(error, PyroVAEError):
+            return
+        with seeded(0, self.device):
+            shape = expected()
+        wanted = self.zeros(0)
+        fits = given.shape[-len(shape) :] == shape and given.device == wanted.device
+        if not fits or given.dtype != wanted.dtype:
+            sizes = ", ".join(map(str, shape))
+            raise ArgumentError(
+                f"{name} must be a tensor of shape (..., {sizes}), {wanted.dtype} on "
+                f"{wanted.device}, got {in_short(given)} on {given.device}."
+            ) from error
 
     def _announce(self, *slots: str) -> None:
         """Register the parameters of these slots for Pyro's SVI.
@@ -211,9 +250,12 @@ def _forget(name: str) -> None:
     """Remove a dead model's parameters from Pyro's store."""
     store = pyro.get_param_store()
     for key in [key for key in store.keys() if key.startswith(f"{name}.")]:  # noqa: SIM118
-        # A shallow copy shares its parameters, which Pyro may already have forgotten.
-        with suppress(KeyError):
+        try:
             del store[key]
+        except KeyError:
+            # Pyro forgets a parameter with the first of its names: one that two slots share has
+            # two, as have those that a shallow copy shares.
+            store._constraints.pop(key, None)
 
 
 __getattr__ = old_names(__name__, {"centre": center})

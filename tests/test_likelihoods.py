@@ -224,18 +224,30 @@ def test_your_own_decoder_must_return_every_parameter():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda d: likelihoods.Normal(d, 0.0), "Normal: scale must exceed 0.0001, got 0"),
-        (lambda d: likelihoods.Laplace(d, -1.0), "Laplace: scale must exceed 0.0001, got -1"),
+        (
+            lambda d: likelihoods.Normal(d, 0.0),
+            "Normal: scale must be a number above 0.0001, got 0",
+        ),
+        (
+            lambda d: likelihoods.Laplace(d, -1.0),
+            "Laplace: scale must be a number above 0.0001, got -1",
+        ),
         (
             lambda d: likelihoods.StudentT(d, standardized=(0.5, 0.25)),
             r"StudentT: standardized needs sigmoid=False, got standardized=\(0.5, 0.25\)",
         ),
         (
             lambda d: likelihoods.Normal(d, sigmoid=False, standardized=(0.5, 0.0)),
-            "s must exceed 0, got 0",
+            r"standardized must be a sequence of 2: a number; a number above 0, got \(0.5, 0.0\)",
         ),
-        (lambda d: likelihoods.StudentT(d, 1.0), "StudentT: degrees must exceed 1, got 1"),
-        (lambda d: likelihoods.Normal(d, learned="pixel"), "'channel' or 'value', got 'pixel'"),
+        (
+            lambda d: likelihoods.StudentT(d, 1.0),
+            "StudentT: degrees must be a number above 1, got 1",
+        ),
+        (
+            lambda d: likelihoods.Normal(d, learned="pixel"),
+            "true or false, or one of channel, value, got 'pixel'",
+        ),
     ],
 )
 def test_senseless_settings_are_refused_by_name(make, message):

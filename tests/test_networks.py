@@ -139,7 +139,7 @@ def test_depth_follows_from_the_size_of_the_image(side, times, smallest):
 def test_depth_follows_from_the_longer_side_and_never_halves_forever():
     assert halvings((1, 8, 256)) == 5
     assert halvings((1, 8, 8), smallest=1) == 3
-    with pytest.raises(ArgumentError, match="smallest must be at least 1 pixel, got 0"):
+    with pytest.raises(ArgumentError, match="smallest must be a whole number, 1 or more, got 0"):
         halvings((1, 8, 8), smallest=0)
 
 
@@ -239,7 +239,7 @@ def test_the_resnet_may_be_given_standardized_images():
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(given(x), plain((x - 0.5) / 0.25))
     assert not torch.allclose(given(x), plain(x))
-    with pytest.raises(ArgumentError, match="s must exceed 0, got -1"):
+    with pytest.raises(ArgumentError, match=r"standardized .* a number above 0, got \(0.5, -1\)"):
         ResNetEncoder((3, 8, 8), standardized=(0.5, -1))
 
 

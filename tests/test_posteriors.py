@@ -148,7 +148,7 @@ def test_a_power_spherical_posterior_has_its_rate_in_closed_form():
     p = priors.HypersphereUniform(3)().expand((4,))
     z = q.sample((20_000,))
     assert_mean(q.log_prob(z) - p.log_prob(z), kl_divergence(q, p))
-    with pytest.raises(ArgumentError, match="latent_size must be at least 2, got 1"):
+    with pytest.raises(ArgumentError, match="latent_size must be a whole number, 2 or more, got 1"):
         make(posteriors.PowerSpherical, 1)
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
 
+from pyro_vae._arguments import Count, Images, checked
+from pyro_vae._files import write_bytes
 from pyro_vae.analysis.style import as_array
 from pyro_vae.errors import ArgumentError
 
 Frame = Image.Image
 
 
-def image_frames(images: Tensor, size: int = 256) -> list[Frame]:
+@checked
+def image_frames(images: Images, size: Count = 256) -> list[Frame]:
     """Return images (N, C, H, W) in [0, 1] as frames whose longer side has `size` pixels."""
     scale = size / max(images.shape[-2:])
     shape = round(images.shape[-1] * scale), round(images.shape[-2] * scale)
@@ -40,19 +42,29 @@ def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:
     return row
 
 
-def save_gif(frames: Sequence[Frame], path: str | Path, *, seconds: float = 0.05) -> None:
+def save_gif(
+    frames: Sequence[Frame],
+    path: str | Path,
+    *,
+    seconds: float = 0.05,
+    within: Path | None = None,
+) -> None:
     """Write frames as a GIF that loops forever.
 
     Args:
         frames: one or more frames of the same size.
         path: the file.
         seconds: duration of each frame.
+        within: a folder that the file must lie in, links followed.
 
     Raises:
         ArgumentError: there are no frames.
+        OSError: the file cannot be written.
     """
     if not frames:
         raise ArgumentError(f"frames: there are no frames to write to {path}.")
     first, *rest = frames
     duration = round(1000 * seconds)
-    first.save(path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+    file = io.BytesIO()
+    first.save(file, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+    write_bytes(Path(path), file.getbuffer(), within=within)

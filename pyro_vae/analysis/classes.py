@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
+from pyro_vae._arguments import checked
 from pyro_vae.analysis.style import MODEL, MOST_CLASSES, SEQUENTIAL, across, class_look
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Grouping:
         return Grouping(self.title, self.values[indices], self.names)
 
 
-def grouping(images: ImageData, by: str | None = None) -> Grouping | None:
+@checked
+def grouping(images: SomeImages, by: str | None = None) -> Grouping | None:
     """Return how images are grouped; None if by class, but the images have no labels.
 
     Args:
@@ -50,7 +53,8 @@ def grouping(images: ImageData, by: str | None = None) -> Grouping | None:
     return attribute_grouping(images, by)
 
 
-def attribute_grouping(images: ImageData, name: str) -> Grouping:
+@checked
+def attribute_grouping(images: SomeImages, name: str) -> Grouping:
     """Return how images are grouped by an attribute.
 
     Raises:
@@ -63,7 +67,20 @@ def attribute_grouping(images: ImageData, name: str) -> Grouping:
     return _group(name, attributes[name], None)
 
 
-def class_names(images: ImageData) -> list[str] | None:
+def require_as_many(codes: Tensor, images: ImageData, name: str = "codes") -> None:
+    """Refuse codes (N, D) that are not those of N images.
+
+    Raises:
+        ArgumentError: naming the argument and both numbers.
+    """
+    if len(codes) != len(images):
+        raise ArgumentError(
+            f"{name} must be those of the images, one for each of {len(images)}, got {len(codes)}."
+        )
+
+
+@checked
+def class_names(images: SomeImages) -> list[str] | None:
     """Return the name of each image's class; None if the images have no labels."""
     groups = grouping(images)
     return [groups.names[value] for value in groups.values] if groups else None

@@ -6,13 +6,15 @@ import numpy as np
 from matplotlib import figure
 from matplotlib.axes import Axes
 
+from pyro_vae._arguments import Count, Number, checked
 from pyro_vae.analysis.animation import figure_frame
 from pyro_vae.analysis.style import MODEL, PALETTE, WIDTH, Figure, panels, styled
 from pyro_vae.errors import ArgumentError
 
 
+@checked
 @styled
-def beside(figures: Mapping[str, figure.Figure], *, columns: int = 1, dpi: int = 150) -> Figure:
+def beside(figures: Mapping[str, figure.Figure], *, columns: Count = 1, dpi: Count = 150) -> Figure:
     """Draw the same picture of several models in one figure, each at full size below its name.
 
     Args:
@@ -20,6 +22,8 @@ def beside(figures: Mapping[str, figure.Figure], *, columns: int = 1, dpi: int =
         columns: number of pictures in a row.
         dpi: dots per inch of the pictures.
     """
+    if not figures:
+        raise ArgumentError("figures is empty: there is nothing to put side by side.")
     pictures = [np.asarray(figure_frame(fig, dpi)) for fig in figures.values()]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -37,8 +41,9 @@ def beside(figures: Mapping[str, figure.Figure], *, columns: int = 1, dpi: int =
     return fig
 
 
+@checked
 @styled
-def rate_distortion(points: Sequence[tuple[str, float, float]]) -> Figure:
+def rate_distortion(points: Sequence[tuple[str, Number, Number]]) -> Figure:
     """Plot distortion against rate of several models, such as a sweep of beta.
 
     Dotted lines connect points of equal ELBO. Fixing a Broken ELBO (Alemi et al., 2018), figure 1,

@@ -14,12 +14,14 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from pyro_vae import objectives
+from pyro_vae._arguments import Codes, Count, Seed, Vector, checked, in_short
 from pyro_vae._batching import images_at_once, numbers_per_code
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._spelling import old_names
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
+from pyro_vae.evaluation.fitting import SomeImages, require_images
 from pyro_vae.vae import VAE, center
 
 BATCH_SIZE = 500
@@ -27,8 +29,9 @@ BATCH_SIZE = 500
 PRIOR_NUMBERS = 2**24
 
 
+@checked
 @torch.no_grad()
-def embed(vae: VAE, images: ImageData, *, draw: bool = False, seed: int = 0) -> Tensor:
+def embed(vae: VAE, images: SomeImages, *, draw: bool = False, seed: Seed = 0) -> Tensor:
     """Return the codes of N images, (N, D).
 
     Args:
@@ -48,13 +51,15 @@ def embed(vae: VAE, images: ImageData, *, draw: bool = False, seed: int = 0) -> 
         >>> embed(vae, data.load("digits").test).shape
         torch.Size([180, 2])
     """
+    require_images("embed", vae, images)
     with evaluating(vae), seeded(seed, vae.device):
         posteriors = (vae.encode(x) for x in _batches(vae, images))
         return torch.cat([(q.sample() if draw else center(q)).cpu() for q in posteriors])
 
 
+@checked
 @torch.no_grad()
-def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
+def decode(vae: VAE, z: Codes, *, seed: Seed = 0) -> Tensor:
     """Return the images in [0, 1], (N, C, H, W), that latent vectors (N, D) decode to.
 
     If the support of the prior is a sphere, the vectors are normalized first: points of a grid or
@@ -73,15 +78,18 @@ def decode(vae: VAE, z: Tensor, *, seed: int = 0) -> Tensor:
         return torch.cat([vae.images(batch).cpu() for batch in batches])
 
 
+@checked
 @torch.no_grad()
-def reconstruct(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
+def reconstruct(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Tensor:
     """Return the reconstructions of N images, (N, C, H, W) in [0, 1]."""
+    require_images("reconstruct", vae, images)
     with evaluating(vae), seeded(seed, vae.device):
         return torch.cat([vae.reconstruct(x).cpu() for x in _batches(vae, images)])
 
 
+@checked
 @torch.no_grad()
-def draw_prior(vae: VAE, n: int, *, seed: int = 0) -> Tensor:
+def draw_prior(vae: VAE, n: Count, *, seed: Seed = 0) -> Tensor:
     """Return n draws from the prior, (n, D).
 
     Raises:
@@ -94,25 +102,34 @@ def draw_prior(vae: VAE, n: int, *, seed: int = 0) -> Tensor:
         raise ArgumentError(f"The prior of this model cannot be sampled: {error}") from error
 
 
+@checked
 @torch.no_grad()
-def prior_log_density(vae: VAE, z: Tensor) -> Tensor:
+def prior_log_density(vae: VAE, z: Codes) -> Tensor:
     """Return log p(z) of latent vectors (N, D), (N,) in nats.
 
     Raises:
-        ValueError: a latent vector is outside the support of the prior.
+        ArgumentError: a latent vector is outside the support of the prior.
     """
     at_once = max(1, PRIOR_NUMBERS // numbers_per_code(vae))
     with evaluating(vae):
         prior = vae.prior()
         parts = z.to(vae.device, torch.float32).split(at_once)
-        return torch.cat([prior.log_prob(part).cpu() for part in parts])
+        try:
+            return torch.cat([prior.log_prob(part).cpu() for part in parts])
+        except ValueError as error:  # torch's own would print all the values.
+            raise ArgumentError(
+                "prior_log_density: z must be latent vectors (N, D) in the support of the prior, "
+                f"got {in_short(z)}."
+            ) from error
 
 
+@checked
 @torch.no_grad()
 def terms_of(
-    vae: VAE, images: ImageData, *, draws: int = 1, seed: int = 0
+    vae: VAE, images: SomeImages, *, draws: Count = 1, seed: Seed = 0
 ) -> tuple[Tensor, Tensor]:
     """Return distortion and rate of N images at draws from their posteriors, (draws, N) in nats."""
+    require_images("terms_of", vae, images)
     found = []
     with evaluating(vae), seeded(seed, vae.device):
         for x in _batches(vae, images):
@@ -122,8 +139,9 @@ def terms_of(
     return distortion, rate
 
 
+@checked
 def elbo_and_log_likelihood(
-    vae: VAE, images: ImageData, *, draws: int = 1, seed: int = 0
+    vae: VAE, images: SomeImages, *, draws: Count = 1, seed: Seed = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the ELBO and an estimate of log p(x) of each image, (N,) each, in nats.
 
@@ -142,12 +160,14 @@ def elbo_and_log_likelihood(
     return bounds.mean(0), bounds.logsumexp(0) - math.log(draws)
 
 
+@checked
 @torch.no_grad()
-def mean_rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor | None:
+def mean_rate_per_dimension(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Tensor | None:
     """Return the rate of each latent dimension, (D,) in nats per image; they sum to the rate.
 
     The result is None unless both the prior and the posterior factorize over dimensions.
     """
+    require_images("mean_rate_per_dimension", vae, images)
     total: Tensor | float = 0.0
     with evaluating(vae), seeded(seed, vae.device):
         for x in _batches(vae, images):
@@ -162,7 +182,8 @@ def mean_rate_per_dimension(vae: VAE, images: ImageData, *, seed: int = 0) -> Te
     return torch.as_tensor(total / len(images))
 
 
-def leading(codes: Tensor, rate: Tensor | None = None, count: int = 2) -> list[int]:
+@checked
+def leading(codes: Codes, rate: Vector | None = None, count: Count = 2) -> list[int]:
     """Return the most informative latent dimensions, in ascending order.
 
     Args:

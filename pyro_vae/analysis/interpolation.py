@@ -5,18 +5,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_vae._arguments import Count, Natural, Seed, Vector, checked
 from pyro_vae.analysis.animation import Frame, image_frames
 from pyro_vae.analysis.classes import class_names
 from pyro_vae.analysis.embeddings import decode, embed
 from pyro_vae.analysis.style import Figure, image_panels
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages, require_images
 from pyro_vae.vae import VAE
 
 Way = Literal["straight", "spherical"]
 
 
-def path(start: Tensor, end: Tensor, steps: int, way: Way = "straight") -> Tensor:
+@checked
+def path(start: Vector, end: Vector, steps: Count, way: Way = "straight") -> Tensor:
     r"""Return points on a path between two latent vectors, both ends included: (steps, D).
 
     The spherical path with the angle :math:`\omega` between the ends :math:`a` and :math:`b`,
@@ -40,8 +43,6 @@ def path(start: Tensor, end: Tensor, steps: int, way: Way = "straight") -> Tenso
                 [0.5000, 0.5000],
                 [0.0000, 1.0000]])
     """
-    if way not in ("straight", "spherical"):
-        raise ArgumentError(f"way must be 'straight' or 'spherical', got {way!r}.")
     if steps < 2:
         raise ArgumentError(f"steps: a path needs 2 steps or more, got {steps}.")
     t = torch.linspace(0, 1, steps)[:, None]
@@ -52,8 +53,9 @@ def path(start: Tensor, end: Tensor, steps: int, way: Way = "straight") -> Tenso
     return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
 
 
+@checked
 def row(
-    vae: VAE, pair: ImageData, *, steps: int = 20, way: Way = "straight", seed: int = 0
+    vae: VAE, pair: SomeImages, *, steps: Count = 20, way: Way = "straight", seed: Seed = 0
 ) -> Figure:
     """Draw the images decoded along a path from the first image of a pair to the second.
 
@@ -70,7 +72,8 @@ def row(
     return image_panels(images, columns=min(steps, 10), title=title)
 
 
-def both_ways(vae: VAE, pair: ImageData, *, steps: int = 10, seed: int = 0) -> Figure:
+@checked
+def both_ways(vae: VAE, pair: SomeImages, *, steps: Count = 10, seed: Seed = 0) -> Figure:
     """Draw the straight path between two images above the spherical one, see `row`."""
     ways: tuple[Way, ...] = ("straight", "spherical")
     z = torch.cat([_path_between(vae, pair, steps, way, seed) for way in ways])
@@ -79,14 +82,15 @@ def both_ways(vae: VAE, pair: ImageData, *, steps: int = 10, seed: int = 0) -> F
     return image_panels(decode(vae, z, seed=seed), columns=steps, title=title, row_names=list(ways))
 
 
+@checked
 def frames(
     vae: VAE,
-    pair: ImageData,
+    pair: SomeImages,
     *,
-    steps: int = 100,
+    steps: Count = 100,
     way: Way = "straight",
-    size: int = 256,
-    seed: int = 0,
+    size: Count = 256,
+    seed: Seed = 0,
 ) -> list[Frame]:
     """Return frames along the path of `row` and back, 2·steps − 2 frames of `size` pixels."""
     images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
@@ -94,8 +98,9 @@ def frames(
     return there + there[-2:0:-1]
 
 
+@checked
 def choose_pair(
-    images: ImageData, first: int | None = None, second: int | None = None
+    images: SomeImages, first: Natural | None = None, second: Natural | None = None
 ) -> ImageData:
     """Return two images to interpolate between.
 
@@ -117,6 +122,12 @@ def choose_pair(
         second = _first_of_class(images, 0, 0)
         if second == first:  # Such as when there is no class 1.
             second = 1 if first == 0 else 0
+    for name, place in (("first", first), ("second", second)):
+        if place >= len(images):
+            raise ArgumentError(
+                f"choose_pair: {name} must be the index of one of {len(images)} images, "
+                f"got {place}."
+            )
     return images.select(torch.tensor([first, second]))
 
 
@@ -127,5 +138,8 @@ def _first_of_class(images: ImageData, label: int, otherwise: int) -> int:
 
 
 def _path_between(vae: VAE, pair: ImageData, steps: int, way: Way, seed: int) -> Tensor:
+    require_images("interpolation", vae, pair, "pair")
+    if len(pair) != 2:
+        raise ArgumentError(f"pair must be two images, got {len(pair)}.")
     start, end = embed(vae, pair, seed=seed)
     return path(start, end, steps, way)

@@ -10,11 +10,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from pyro_vae._arguments import Codes, Count, Natural, Seed, Vector, checked
 from pyro_vae.analysis.classes import (
     Grouping,
     add_legend,
     attribute_grouping,
     grouping,
+    require_as_many,
     scatter_groups,
 )
 from pyro_vae.analysis.embeddings import draw_prior, factors_of, leading, prior_log_density
@@ -32,25 +34,26 @@ from pyro_vae.analysis.style import (
     panels,
     styled,
 )
-from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import ACTIVE_VARIANCE, active_units, has_prior
+from pyro_vae.evaluation.fitting import SomeImages
 from pyro_vae.vae import VAE
 
 #: Draws that estimate the density and the quantiles of a prior.
 DRAWS = 20_000
 
 
+@checked
 @styled
 def scatter(
-    codes: Tensor,
-    images: ImageData,
+    codes: Codes,
+    images: SomeImages,
     *,
     by: str | None = None,
     vae: VAE | None = None,
     method: Method = "auto",
-    points: int = 5000,
-    seed: int = 0,
+    points: Count = 5000,
+    seed: Seed = 0,
     progress: bool = True,
 ) -> Figure:
     """Draw codes (N, D) in a plane, colored by class or by an attribute.
@@ -68,6 +71,7 @@ def scatter(
     Raises:
         ArgumentError: the images have no such attribute.
     """
+    require_as_many(codes, images)
     groups = grouping(images, by)
     plane = project(codes, method, points=points, seed=seed, progress=progress)
     count = f"{number(len(plane.points))} codes"
@@ -122,14 +126,15 @@ def outline_prior(ax: Axes, vae: VAE, *, seed: int = 0) -> None:
         ax.clabel(lines, fmt=dict(zip(levels, ("95% of prior", "50%"), strict=True)), fontsize=8)
 
 
+@checked
 @styled
 def attribute_scatters(
-    codes: Tensor,
-    images: ImageData,
+    codes: Codes,
+    images: SomeImages,
     *,
     method: Method = "auto",
-    points: int = 5000,
-    seed: int = 0,
+    points: Count = 5000,
+    seed: Seed = 0,
     progress: bool = True,
 ) -> Figure:
     """Draw the same codes (N, D) once per attribute of their images, colored by its values.
@@ -148,6 +153,7 @@ def attribute_scatters(
     names = list(images.attributes or {})
     if not names:
         raise ArgumentError("images: they have no attributes to color the codes by.")
+    require_as_many(codes, images)
     plane = project(codes, method, points=points, seed=seed, progress=progress)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
@@ -165,14 +171,15 @@ def attribute_scatters(
     return fig
 
 
+@checked
 @styled
 def marginals(
-    codes: Tensor,
+    codes: Codes,
     vae: VAE,
     *,
-    autoencoder_codes: Tensor | None = None,
-    dimensions: Sequence[int] | None = None,
-    seed: int = 0,
+    autoencoder_codes: Codes | None = None,
+    dimensions: Sequence[Natural] | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw a histogram of each latent dimension with the density of the prior.
 
@@ -185,6 +192,11 @@ def marginals(
         seed: seed of the draws that estimate marginals of the prior that are unknown.
     """
     dimensions = list(dimensions or leading(codes, count=4))
+    if max(dimensions) >= codes.shape[1]:
+        raise ArgumentError(
+            f"marginals: dimensions must be below the dimension D = {codes.shape[1]} of the codes, "
+            f"got {tuple(dimensions)}."
+        )
     proper = has_prior(vae)
     rows = [("VAE", codes, MODEL) if proper else ("plain autoencoder", codes, OTHER)]
     if autoencoder_codes is not None:
@@ -244,9 +256,10 @@ def _prior_marginal(ax: Axes, vae: VAE, dimension: int, seed: int) -> None:
     ax.stairs(density, edges, linewidth=1.5, **style)
 
 
+@checked
 @styled
 @torch.no_grad()
-def aggregate_posterior(draws: Tensor, vae: VAE, *, seed: int = 0) -> Figure:
+def aggregate_posterior(draws: Codes, vae: VAE, *, seed: Seed = 0) -> Figure:
     """Compare the aggregate posterior with the prior.
 
     The figure shows both densities in a plane (of principal components if D > 2), and the log
@@ -325,8 +338,9 @@ def _compare(ax: Axes, codes: Tensor, prior: Tensor) -> None:
     ax.legend(loc="upper left")
 
 
+@checked
 @styled
-def rates(codes: Tensor, rate: Tensor | None, active: Tensor | None = None) -> Figure:
+def rates(codes: Codes, rate: Vector | None, active: Tensor | None = None) -> Figure:
     """Draw the rate of each latent dimension, largest first, and mark the active ones.
 
     Args:

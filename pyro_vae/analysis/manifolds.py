@@ -1,12 +1,15 @@
 """The decoder's manifold: images decoded from points spread over the latent space."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from pyro_vae.analysis.classes import add_legend, grouping, scatter_groups
+from pyro_vae._arguments import Codes, Count, Natural, Number, Seed, Vector, checked
+from pyro_vae.analysis.classes import add_legend, grouping, require_as_many, scatter_groups
 from pyro_vae.analysis.embeddings import decode, draw_prior, factors_of
 from pyro_vae.analysis.latents import label_axes
 from pyro_vae.analysis.projections import project
@@ -19,22 +22,24 @@ from pyro_vae.analysis.style import (
     panels,
     styled,
 )
-from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages
 from pyro_vae.vae import VAE
 
-Range = tuple[float, float]
+Range = tuple[Number, Number]
 
 
+@checked
 @styled
 def linear_grid(
     vae: VAE,
     *,
-    size: int,
+    size: Count,
     ranges: Range | tuple[Range, Range] = (-3.0, 3.0),
-    steps: int = 20,
-    dimensions: tuple[int, int] = (0, 1),
-    at: Tensor | None = None,
-    seed: int = 0,
+    steps: Count = 20,
+    dimensions: tuple[Natural, Natural] = (0, 1),
+    at: Vector | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw images decoded at evenly spaced points, placed at their coordinates.
 
@@ -47,6 +52,9 @@ def linear_grid(
         at: values of all other dimensions, (D,); 0 by default.
         seed: seed of the draws from a likelihood that has no mean.
     """
+    _require_dimensions("linear_grid", dimensions, size)
+    if at is not None and len(at) != size:
+        raise ArgumentError(f"linear_grid: at must have {size} numbers, got {len(at)}.")
     limits = _both(ranges)
     values = [torch.linspace(low, high, steps) for low, high in limits]
     base = torch.zeros(size) if at is None else at
@@ -59,6 +67,15 @@ def linear_grid(
     return fig
 
 
+def _require_dimensions(owner: str, dimensions: Sequence[int], size: int) -> None:
+    """Refuse latent dimensions that there are not; those of a single one say nothing."""
+    if size > 1 and max(dimensions) >= size:
+        raise ArgumentError(
+            f"{owner}: dimensions must be below the dimension D = {size} of the latent space, got "
+            f"{tuple(dimensions)}."
+        )
+
+
 def _both(ranges: Range | tuple[Range, Range]) -> tuple[Range, Range]:
     """The range of each coordinate, where one range may stand for both."""
     first, second = ranges
@@ -68,14 +85,15 @@ def _both(ranges: Range | tuple[Range, Range]) -> tuple[Range, Range]:
     return (first, second), (first, second)
 
 
+@checked
 @styled
 def quantile_grid(
     vae: VAE,
     *,
-    size: int,
-    steps: int = 20,
-    dimensions: tuple[int, int] = (0, 1),
-    seed: int = 0,
+    size: Count,
+    steps: Count = 20,
+    dimensions: tuple[Natural, Natural] = (0, 1),
+    seed: Seed = 0,
 ) -> Figure:
     """Draw images decoded at the prior's quantiles: all tiles stand for the same share of its mass.
 
@@ -93,6 +111,7 @@ def quantile_grid(
     Raises:
         ArgumentError: the prior cannot be sampled.
     """
+    _require_dimensions("quantile_grid", dimensions, size)
     z = quantile_points(vae, size, steps, dimensions, seed)
     fig, ax = _manifold_axes(
         f"Images decoded at {_extent(size, steps)} quantiles of the prior", size
@@ -142,12 +161,18 @@ def quantile_points(
     return _equal_mass_points(draws, levels, dimensions)
 
 
-def prior_range(vae: VAE, dimension: int, *, seed: int = 0) -> Range:
+@checked
+def prior_range(vae: VAE, dimension: Natural, *, seed: Seed = 0) -> Range:
     """Return the range that holds 99.73% of a prior's marginal: (-3, 3) for a standard normal.
 
     Raises:
         ArgumentError: the prior cannot be sampled.
     """
+    if dimension >= vae.latent_size:
+        raise ArgumentError(
+            f"prior_range: dimension must be below the dimension D = {vae.latent_size} of the "
+            f"latent space, got {dimension}."
+        )
     levels = torch.tensor([0.00135, 0.99865])
     draws = draw_prior(vae, 20_000, seed=seed)
     table = _icdf(vae, levels)
@@ -176,16 +201,17 @@ def _equal_mass_points(draws: Tensor, levels: Tensor, dimensions: tuple[int, int
     return z
 
 
+@checked
 @styled
 def at_embeddings(
     vae: VAE,
-    codes: Tensor,
-    images: ImageData,
+    codes: Codes,
+    images: SomeImages,
     *,
     decoded: bool = True,
-    tiles: int = 26,
-    resolution: int = 1400,
-    seed: int = 0,
+    tiles: Count = 26,
+    resolution: Count = 1400,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw images at their codes, as many as fit without overlap.
 
@@ -198,6 +224,7 @@ def at_embeddings(
         resolution: width and height in pixels.
         seed: seed of the choice of images.
     """
+    require_as_many(codes, images)
     groups, plane = grouping(images), project(codes, points=len(codes), seed=seed)
     chosen, corners, side = _thinned(plane.points, tiles, resolution, seed)
     places = plane.indices[chosen]

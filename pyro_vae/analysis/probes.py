@@ -8,12 +8,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
-from pyro_vae.analysis.classes import grouping
+from pyro_vae._arguments import Codes, Count, checked
+from pyro_vae.analysis.classes import grouping, require_as_many
 from pyro_vae.analysis.style import MODEL, OTHER, PALETTE, Figure, number, panels, styled
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class Probe:
     majority: float
 
 
+@checked
 def probe(
-    train_codes: Tensor,
+    train_codes: Codes,
     train_values: np.ndarray,
-    test_codes: Tensor,
+    test_codes: Codes,
     test_values: np.ndarray,
     *,
-    k: int = 10,
+    k: Count = 10,
 ) -> Probe:
     """Return how well classifiers predict values from codes.
 
@@ -70,10 +72,15 @@ def probe(
     )
 
 
+@checked
 def probes(
-    train_codes: Tensor, train: ImageData, test_codes: Tensor, test: ImageData, *, k: int = 10
+    train_codes: Codes, train: SomeImages, test_codes: Codes, test: SomeImages, *, k: Count = 10
 ) -> dict[str, Probe]:
     """Return the `Probe` of the class, if there are labels, and of each attribute, by name."""
+    require_as_many(train_codes, train, "train_codes")
+    require_as_many(test_codes, test, "test_codes")
+    if test.labels is None and train.labels is not None:
+        raise ArgumentError("test: the images have no labels, which those of train have.")
     names = ["class"] * (train.labels is not None) + list(train.attributes or {})
     values = {name: _paired(train, test, name) for name in names}
     return {
@@ -90,9 +97,10 @@ def _paired(train: ImageData, test: ImageData, by: str) -> tuple[np.ndarray, np.
     return numbers[: len(train)], numbers[len(train) :]
 
 
+@checked
 @styled
 def predictions(
-    train_codes: Tensor, train: ImageData, test_codes: Tensor, test: ImageData, *, k: int = 10
+    train_codes: Codes, train: SomeImages, test_codes: Codes, test: SomeImages, *, k: Count = 10
 ) -> Figure:
     """Draw the accuracies of the probes of the class and of each attribute.
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae._arguments import Codes, Count, Seed, checked
 from pyro_vae.analysis.style import latent_name
 
 Method = Literal["auto", "pca", "tsne"]
@@ -32,12 +32,13 @@ class Projection:
     names: tuple[str, str]
 
 
+@checked
 def project(
-    codes: Tensor,
+    codes: Codes,
     method: Method = "auto",
     *,
-    points: int = 5000,
-    seed: int = 0,
+    points: Count = 5000,
+    seed: Seed = 0,
     progress: bool = True,
 ) -> Projection:
     """Project codes (N, D) onto a plane.

@@ -5,32 +5,41 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pyro_vae._arguments import Count, Seed, Vector, checked
 from pyro_vae.analysis.classes import class_names
 from pyro_vae.analysis.embeddings import elbo_and_log_likelihood, reconstruct
 from pyro_vae.analysis.style import Figure, image_panels, number
 from pyro_vae.data import ImageData
+from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
+from pyro_vae.evaluation.fitting import SomeImages
 from pyro_vae.vae import VAE
 
 
-def originals(images: ImageData) -> Figure:
+@checked
+def originals(images: SomeImages) -> Figure:
     """Draw images, each below the name of its class."""
     return image_panels(images.as_float(), class_names(images), title="Original images")
 
 
-def reconstructed(vae: VAE, images: ImageData, *, seed: int = 0) -> Figure:
+@checked
+def reconstructed(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Figure:
     """Draw the reconstructions of images, each below the name of its class."""
     pictures = reconstruct(vae, images, seed=seed)
     return image_panels(pictures, class_names(images), title="Reconstructions")
 
 
-def side_by_side(vae: VAE, images: ImageData, title: str = "", *, seed: int = 0) -> Figure:
+@checked
+def side_by_side(vae: VAE, images: SomeImages, title: str = "", *, seed: Seed = 0) -> Figure:
     """Draw images above their reconstructions, each below the name of its class."""
     title = title or "Images above their reconstructions"
     return _over_each_other(images, reconstruct(vae, images, seed=seed), title, class_names(images))
 
 
-def with_log_likelihood(vae: VAE, images: ImageData, *, draws: int = 64, seed: int = 0) -> Figure:
+@checked
+def with_log_likelihood(
+    vae: VAE, images: SomeImages, *, draws: Count = 64, seed: Seed = 0
+) -> Figure:
     """Draw images above their reconstructions, with the ELBO and log-likelihood of each in nats.
 
     Args:
@@ -50,8 +59,9 @@ def with_log_likelihood(vae: VAE, images: ImageData, *, draws: int = 64, seed: i
     return _over_each_other(images, pictures, title, class_names(images), below)
 
 
+@checked
 def best_and_worst(
-    vae: VAE, images: ImageData, distortion: Tensor, n: int = 8, *, seed: int = 0
+    vae: VAE, images: SomeImages, distortion: Vector, n: Count = 8, *, seed: Seed = 0
 ) -> Figure:
     """Draw the n images of lowest and of highest distortion above their reconstructions.
 
@@ -62,6 +72,7 @@ def best_and_worst(
         n: number of images of each kind; at most half of all.
         seed: seed of the draws from distributions that have no mean.
     """
+    _require_number_for_each("distortion", distortion, images)
     n = max(1, min(n, len(images) // 2))
     order = distortion.argsort()
     chosen = torch.cat([order[:n], order[-n:].flip(0)])
@@ -80,8 +91,9 @@ def best_and_worst(
     )
 
 
+@checked
 def most_surprising(
-    vae: VAE, images: ImageData, elbo: Tensor, n: int = 8, *, seed: int = 0
+    vae: VAE, images: SomeImages, elbo: Vector, n: Count = 8, *, seed: Seed = 0
 ) -> Figure:
     """Draw the n images of lowest ELBO above their reconstructions.
 
@@ -92,12 +104,20 @@ def most_surprising(
         n: number of images.
         seed: seed of the draws from distributions that have no mean.
     """
+    _require_number_for_each("elbo", elbo, images)
     order = elbo.argsort()[:n]
     some = images.select(order)
     below = [number(value) for value in elbo[order].tolist()]
     title = f"The most surprising of {number(len(images))} images, with the lowest ELBO in nats"
     pictures = reconstruct(vae, some, seed=seed)
     return _over_each_other(some, pictures, title, class_names(some), below)
+
+
+def _require_number_for_each(name: str, values: Tensor, images: ImageData) -> None:
+    if len(values) != len(images):
+        raise ArgumentError(
+            f"{name} must be one number for each of {len(images)} images, got {len(values)}."
+        )
 
 
 def _over_each_other(

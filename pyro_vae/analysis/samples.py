@@ -6,8 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae._arguments import Codes, Count, Images, Seed, checked
 from pyro_vae._spelling import old_names
-from pyro_vae.analysis.classes import Grouping, add_legend, grouping, scatter_groups
+from pyro_vae.analysis.classes import (
+    Grouping,
+    add_legend,
+    grouping,
+    require_as_many,
+    scatter_groups,
+)
 from pyro_vae.analysis.embeddings import decode, draw_prior, reconstruct
 from pyro_vae.analysis.latents import label_axes
 from pyro_vae.analysis.projections import Projection, project
@@ -28,13 +35,15 @@ from pyro_vae.analysis.style import (
 )
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages, require_images
 from pyro_vae.vae import VAE
 
 #: The most values of training images held at once while distances to them are computed.
 VALUES_AT_ONCE = 2**24
 
 
-def from_prior(vae: VAE, n: int = 40, *, seed: int = 0) -> Figure:
+@checked
+def from_prior(vae: VAE, n: Count = 40, *, seed: Seed = 0) -> Figure:
     """Draw n images decoded from draws from the prior, with their coordinates if D <= 2.
 
     Args:
@@ -51,7 +60,8 @@ def from_prior(vae: VAE, n: int = 40, *, seed: int = 0) -> Figure:
     return image_panels(images, _captions(z, 1), title=title, columns=min(n, 8))
 
 
-def from_standard_normal(vae: VAE, size: int, n: int = 10, *, seed: int = 0) -> Figure:
+@checked
+def from_standard_normal(vae: VAE, size: Count, n: Count = 10, *, seed: Seed = 0) -> Figure:
     """Draw n images decoded from draws from N(0, I), whatever the prior of the model.
 
     Args:
@@ -66,7 +76,8 @@ def from_standard_normal(vae: VAE, size: int, n: int = 10, *, seed: int = 0) -> 
     return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
 
 
-def uniform(vae: VAE, codes: Tensor, n: int = 10, *, seed: int = 0) -> Figure:
+@checked
+def uniform(vae: VAE, codes: Codes, n: Count = 10, *, seed: Seed = 0) -> Figure:
     """Draw n images decoded from points that are uniform in the bounding box of the codes.
 
     Each coordinate is min + u·(max − min), u ~ U[0, 1). If D <= 2, the images have the coordinates
@@ -84,7 +95,8 @@ def uniform(vae: VAE, codes: Tensor, n: int = 10, *, seed: int = 0) -> Figure:
     return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
 
 
-def uniform_points(codes: Tensor, n: int, *, seed: int = 0) -> Tensor:
+@checked
+def uniform_points(codes: Codes, n: Count, *, seed: Seed = 0) -> Tensor:
     """Return n points that are uniform in the bounding box of codes (N, D): (n, D)."""
     low, high = codes.min(0).values, codes.max(0).values
     u = torch.rand(n, codes.shape[1], generator=torch.Generator().manual_seed(seed))
@@ -95,14 +107,15 @@ def _captions(z: Tensor, digits: int) -> list[str] | None:
     return [coordinates(point, digits) for point in z] if z.shape[1] <= 2 else None
 
 
+@checked
 def nearest_neighbors(
     vae: VAE,
-    train: ImageData,
+    train: SomeImages,
     *,
-    reference: ImageData | None = None,
-    n: int = 8,
-    neighbors: int = 3,
-    seed: int = 0,
+    reference: SomeImages | None = None,
+    n: Count = 8,
+    neighbors: Count = 3,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw samples from the prior above the training images nearest to each: are they new?
 
@@ -120,6 +133,7 @@ def nearest_neighbors(
     Raises:
         ArgumentError: the prior cannot be sampled.
     """
+    require_images("nearest_neighbors", vae, train, "train")
     samples = decode(vae, draw_prior(vae, n, seed=seed), seed=seed)
     distances, indices = nearest_training_images(samples, train, neighbors)
     images = torch.cat([samples, *(train.as_float(row) for row in indices.T)])
@@ -134,8 +148,9 @@ def nearest_neighbors(
     return image_panels(images, captions, columns=n, title=title, row_names=rows)
 
 
+@checked
 @torch.no_grad()
-def nearest_training_images(images: Tensor, train: ImageData, k: int) -> tuple[Tensor, Tensor]:
+def nearest_training_images(images: Images, train: SomeImages, k: Count) -> tuple[Tensor, Tensor]:
     """Return the k nearest training images of each image.
 
     Args:
@@ -146,6 +161,11 @@ def nearest_training_images(images: Tensor, train: ImageData, k: int) -> tuple[T
     Returns:
         Distances and indices, (n, k) each, nearest first.
     """
+    if images.shape[1:] != train.image_shape:
+        raise ArgumentError(
+            f"nearest_training_images: images must have the shape {train.image_shape} of the "
+            f"training images, got {tuple(images.shape[1:])}."
+        )
     query, found, indices, start = images.flatten(1), [], [], 0
     for x in train.batches(max(1, VALUES_AT_ONCE // query.shape[1])):
         part = x.flatten(1).cpu()
@@ -158,9 +178,10 @@ def nearest_training_images(images: Tensor, train: ImageData, k: int) -> tuple[T
     return distances, torch.cat(indices, 1).gather(1, order)
 
 
+@checked
 @styled
 def class_coverage(
-    vae: VAE, train: ImageData, *, n: int = 1000, known: int = 5000, seed: int = 0
+    vae: VAE, train: SomeImages, *, n: Count = 1000, known: Count = 5000, seed: Seed = 0
 ) -> Figure:
     """Draw the share of samples in each class beside that of training images: is any missing?
 
@@ -196,8 +217,9 @@ def class_coverage(
     return fig
 
 
+@checked
 def sample_classes(
-    vae: VAE, train: ImageData, *, n: int = 1000, known: int = 5000, seed: int = 0
+    vae: VAE, train: SomeImages, *, n: Count = 1000, known: Count = 5000, seed: Seed = 0
 ) -> np.ndarray:
     """Return the class of each of n samples, (n,) indices; see `class_coverage`.
 
@@ -226,9 +248,10 @@ def _classes(train: ImageData) -> Grouping:
     return groups
 
 
+@checked
 @styled
 def empty_regions(
-    vae: VAE, codes: Tensor, images: ImageData, *, n: int = 8, seed: int = 0
+    vae: VAE, codes: Codes, images: SomeImages, *, n: Count = 8, seed: Seed = 0
 ) -> Figure:
     """Draw the images decoded in the widest gaps between the codes.
 
@@ -242,6 +265,7 @@ def empty_regions(
         n: number of gaps.
         seed: seed of the search.
     """
+    require_as_many(codes, images)
     z, gaps = voids(codes, n, seed=seed)
     pictures = as_array(decode(vae, z, seed=seed))
     plane, groups = _with_codes(codes, z, seed), grouping(images)
@@ -269,7 +293,8 @@ def empty_regions(
     return fig
 
 
-def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+@checked
+def voids(codes: Codes, n: Count, *, seed: Seed = 0) -> tuple[Tensor, Tensor]:
     """Return n points between codes but far from each, (n, D), and their distances to the nearest.
 
     Candidates lie between random pairs of codes, and therefore within their convex hull; each point
@@ -293,7 +318,8 @@ def voids(codes: Tensor, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     return candidates[chosen], gaps[chosen]
 
 
-def spacing(codes: Tensor, *, seed: int = 0) -> float:
+@checked
+def spacing(codes: Codes, *, seed: Seed = 0) -> float:
     """Return the median distance of a code to its nearest neighbor, of at most 2,000 codes.
 
     Args:

@@ -5,25 +5,32 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from torch import Tensor
 
+from pyro_vae._arguments import Codes, Count, Natural, Seed, checked
 from pyro_vae.analysis.animation import Frame, figure_frame
-from pyro_vae.analysis.classes import Grouping, add_legend, grouping, scatter_groups
+from pyro_vae.analysis.classes import (
+    Grouping,
+    add_legend,
+    grouping,
+    require_as_many,
+    scatter_groups,
+)
 from pyro_vae.analysis.latents import label_axes
 from pyro_vae.analysis.projections import Projection, project
 from pyro_vae.analysis.style import Figure, panels, styled
-from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.fitting import SomeImages
 
-Stage = tuple[int, Tensor]
+Stage = tuple[Natural, Codes]
 """An epoch, and the codes (N, D) of N images after it."""
 
 
 TITLE = "The codes of the same images during training"
 
 
+@checked
 @styled
-def row(stages: Sequence[Stage], images: ImageData, *, most: int = 5, seed: int = 0) -> Figure:
+def row(stages: Sequence[Stage], images: SomeImages, *, most: Count = 5, seed: Seed = 0) -> Figure:
     """Draw the codes after several epochs side by side, on the same axes.
 
     Args:
@@ -37,6 +44,8 @@ def row(stages: Sequence[Stage], images: ImageData, *, most: int = 5, seed: int 
     """
     stages = evenly(stages, most)
     planes, groups = _planes(stages, seed), grouping(images)
+    for _, codes in stages:
+        require_as_many(codes, images, "stages")
     fig, axes = panels(1, len(stages), 2.4, title=TITLE, sharex=True, sharey=True)
     for ax, (epoch, _), plane in zip(axes[0], stages, planes, strict=True):
         _draw(ax, epoch, plane, planes, groups, scale=0.5)
@@ -48,9 +57,10 @@ def row(stages: Sequence[Stage], images: ImageData, *, most: int = 5, seed: int 
     return fig
 
 
+@checked
 @styled
 def frames(
-    stages: Sequence[Stage], images: ImageData, *, most: int = 40, seed: int = 0
+    stages: Sequence[Stage], images: SomeImages, *, most: Count = 40, seed: Seed = 0
 ) -> list[Frame]:
     """Return frames with the codes after each epoch, on the same axes.
 
@@ -65,6 +75,8 @@ def frames(
     """
     stages = evenly(stages, most)
     planes, groups = _planes(stages, seed), grouping(images)
+    for _, codes in stages:
+        require_as_many(codes, images, "stages")
     pictures = []
     for (epoch, _), plane in zip(stages, planes, strict=True):
         fig, axes = panels(height=5, title=TITLE)

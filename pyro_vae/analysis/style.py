@@ -9,6 +9,7 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -16,6 +17,8 @@ import numpy as np
 from matplotlib import figure
 from matplotlib.axes import Axes
 from torch import Tensor
+
+from pyro_vae._files import write_bytes
 
 WIDTH = 7.0  # inches
 
@@ -66,6 +69,22 @@ class Figure(figure.Figure):
         file = io.BytesIO()
         self.savefig(file, format="png")
         return file.getvalue()
+
+
+def save_figure(fig: figure.Figure, path: Path, *, within: Path | None = None) -> None:
+    """Write a figure as a PNG, which appears under its name only when it is complete.
+
+    Args:
+        fig: the figure.
+        path: the file; its folder is made if need be.
+        within: a folder that the file must lie in, links followed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    file = io.BytesIO()
+    fig.savefig(file, format="png")
+    write_bytes(path, file.getbuffer(), within=within)
 
 
 def panels(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.comparison import beside
+from pyro_vae.analysis.style import save_figure
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.evaluation import has_elbo, has_prior
@@ -179,7 +180,7 @@ def chosen(subject: Subject, only: Sequence[str] | None) -> list[str]:
 def _save(picture: Picture, subject: Subject, folder: Path) -> Path:
     made, path = picture.make(subject), folder / picture.file
     if isinstance(made, list):
-        save_gif(made, path)
+        save_gif(made, path, within=folder)
     else:
-        made.savefig(path)
+        save_figure(made, path, within=folder)
     return path

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from pyro_vae._arguments import checked
 from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, across, panels, styled
 from pyro_vae.errors import ArgumentError
 from pyro_vae.training.step_log import COLUMNS
@@ -26,6 +27,7 @@ QUANTITIES = {
 LINES: dict[str, Literal["-", "--"]] = {"train": "--", "validation": "-"}
 
 
+@checked
 @styled
 def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) -> Figure:
     """Plot ELBO, distortion, rate, learning rate and losses by epoch, in training and validation.
@@ -59,6 +61,7 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
     return fig
 
 
+@checked
 @styled
 def training_steps(steps: np.ndarray) -> Figure:
     """Plot ELBO, distortion and rate of the batch of every step, and their running means.
@@ -71,6 +74,10 @@ def training_steps(steps: np.ndarray) -> Figure:
     Raises:
         ArgumentError: there are no steps.
     """
+    if steps.ndim != 2 or steps.shape[1] != len(COLUMNS):
+        raise ArgumentError(
+            f"steps must be an array (steps, {len(COLUMNS)}), got the shape {steps.shape}."
+        )
     if not len(steps):
         raise ArgumentError("steps: there is no step to draw.")
     window = max(1, len(steps) // 100)

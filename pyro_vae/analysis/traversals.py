@@ -2,22 +2,24 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from pyro_vae._arguments import Codes, Count, Seed, Vector, checked
 from pyro_vae.analysis.embeddings import decode
 from pyro_vae.analysis.style import Figure, digits_for, image_panels, latent_name, number
+from pyro_vae.errors import ArgumentError
 from pyro_vae.vae import VAE
 
 
+@checked
 def traversals(
     vae: VAE,
-    codes: Tensor,
+    codes: Codes,
     *,
-    rate: Tensor | None = None,
-    start: Tensor | None = None,
-    dimensions: int = 8,
-    steps: int = 10,
-    seed: int = 0,
+    rate: Vector | None = None,
+    start: Vector | None = None,
+    dimensions: Count = 8,
+    steps: Count = 10,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw a row of images for each latent dimension, which varies while the others are fixed.
 
@@ -31,6 +33,12 @@ def traversals(
         steps: number of images in a row.
         seed: seed of the draws from a likelihood that has no mean.
     """
+    for name, vector in (("rate", rate), ("start", start)):
+        if vector is not None and len(vector) != codes.shape[1]:
+            raise ArgumentError(
+                f"traversals: {name} must have one number for each of {codes.shape[1]} dimensions, "
+                f"got {len(vector)}."
+            )
     order = (codes.var(0) if rate is None else rate).argsort(descending=True)[:dimensions]
     start = codes.median(0).values if start is None else start
     ends = np.quantile(codes.numpy(), (0.01, 0.99), axis=0)

@@ -4,6 +4,10 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
+from torch import Tensor
+
+from pyro_vae._arguments import in_short
+from pyro_vae.errors import ArgumentError, ArgumentTypeError
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 """A shape, as torch's distributions accept it."""
@@ -14,6 +18,26 @@ def has_density(distribution: dist.TorchDistribution) -> bool:
     return not isinstance(
         getattr(distribution, "base_dist", distribution), dist.Delta | dist.ImproperUniform
     )
+
+
+def require_tensors(distribution: object, **parameters: Any) -> None:
+    """Refuse parameters that are not tensors; their values are validated by torch.
+
+    Raises:
+        ArgumentTypeError: naming the distribution and the parameter.
+    """
+    for name, value in parameters.items():
+        if not isinstance(value, Tensor):
+            raise ArgumentTypeError(
+                f"{type(distribution).__name__}: {name} must be a tensor, got {in_short(value)}."
+            )
+
+
+def unfit(distribution: object, **parameters: Tensor) -> ArgumentError:
+    """Return the error of parameters whose shapes do not fit each other."""
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in parameters.items())
+    name = type(distribution).__name__
+    return ArgumentError(f"{name}: the shapes of the parameters must fit each other, got {shapes}.")
 
 
 class Parametric(dist.TorchDistribution):

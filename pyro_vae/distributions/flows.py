@@ -12,7 +12,8 @@ from torch.distributions import Distribution, Transform
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Shape
+from pyro_vae.distributions.base import Shape, require_tensors, unfit
+from pyro_vae.errors import ArgumentTypeError
 
 constraints = dist.constraints
 
@@ -55,6 +56,14 @@ class Flow(ZukoToPyro):
     support = constraints.real_vector
 
     def __init__(self, transform: Transform, base: dist.TorchDistribution) -> None:
+        for name, value, kind in (
+            ("transform", transform, Transform),
+            ("base", base, Distribution),
+        ):
+            if not isinstance(value, kind):
+                raise ArgumentTypeError(
+                    f"Flow: {name} must be a {kind.__name__}, got {type(value).__name__}."
+                )
         self._flow = _NormalizingFlow(transform, base)
         super().__init__(self._flow)
         self._last: tuple[Tensor, Tensor] | None = None
@@ -104,6 +113,9 @@ class Planar(Transform):
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
         super().__init__()
+        require_tensors(self, u=u, w=w, b=b)
+        if u.shape != w.shape or u.shape[:-1] != b.shape:
+            raise unfit(self, u=u, w=w, b=b)
         product, square = (w * u).sum(-1, keepdim=True), w.square().sum(-1, keepdim=True)
         along = (F.softplus(product) - 1 - product) / square.clamp(min=1e-12)
         # The product of the new u with w is at least -1; rounding could take the sum below that.

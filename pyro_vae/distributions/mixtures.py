@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions.constraints import Constraint
 
-from pyro_vae.distributions.base import Shape
+from pyro_vae.distributions.base import Shape, require_tensors
+from pyro_vae.errors import ArgumentError, ArgumentTypeError
 
 #: The most numbers that a mixture draws at once, from all its components together.
 MOST_DRAWN = 2**24
@@ -39,6 +40,16 @@ class Mixture(dist.TorchDistribution):
         components: dist.TorchDistribution,
         batch_shape: Shape = torch.Size(),
     ) -> None:
+        require_tensors(self, logits=logits)
+        if not isinstance(components, torch.distributions.Distribution):
+            raise ArgumentTypeError(
+                f"Mixture: components must be a distribution, got {type(components).__name__}."
+            )
+        if logits.ndim != 1 or components.batch_shape != logits.shape or not len(logits):
+            raise ArgumentError(
+                "Mixture: logits (K,) and components of batch shape (K,) must agree, got "
+                f"{tuple(logits.shape)} and {tuple(components.batch_shape)}."
+            )
         self.logits, self.components = logits.log_softmax(-1), components
         super().__init__(torch.Size(batch_shape), components.event_shape, validate_args=False)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Parametric, Shape
+from pyro_vae.distributions.base import Parametric, Shape, require_tensors, unfit
 
 constraints = dist.constraints
 
@@ -59,6 +59,7 @@ class ContinuousBernoulli(Parametric):
     support = constraints.unit_interval
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        require_tensors(self, logits=logits)
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
 
@@ -118,7 +119,11 @@ class DiscretizedLogistic(Parametric):
     support = levels
 
     def __init__(self, loc: Tensor, scale: Tensor, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        require_tensors(self, loc=loc, scale=scale)
+        try:
+            self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        except RuntimeError:
+            raise unfit(self, loc=loc, scale=scale) from None
         super().__init__(self.loc.shape, validate_args=validate_args)
 
     def log_prob(self, value: Tensor) -> Tensor:

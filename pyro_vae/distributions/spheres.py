@@ -10,7 +10,8 @@ from torch.distributions import register_kl
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Parametric, Shape
+from pyro_vae.distributions.base import Parametric, Shape, require_tensors, unfit
+from pyro_vae.errors import ArgumentError
 
 constraints = dist.constraints
 
@@ -33,6 +34,12 @@ class HypersphereUniform(dist.TorchDistribution):
     has_rsample = True
 
     def __init__(self, like: Tensor, batch_shape: Shape = torch.Size()) -> None:
+        require_tensors(self, like=like)
+        if like.ndim != 1 or len(like) < 2:
+            raise ArgumentError(
+                "HypersphereUniform: like must be a vector (D,) with D > 1, got the shape "
+                f"{tuple(like.shape)}."
+            )
         self.like = like
         super().__init__(torch.Size(batch_shape), like.shape)
 
@@ -94,7 +101,16 @@ class PowerSpherical(Parametric):
     def __init__(
         self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None
     ) -> None:
-        batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
+        require_tensors(self, loc=loc, concentration=concentration)
+        try:
+            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
+        except RuntimeError:
+            raise unfit(self, loc=loc, concentration=concentration) from None
+        if loc.ndim < 1 or loc.shape[-1] < 2:
+            raise ArgumentError(
+                "PowerSpherical: loc must be vectors (..., D) with D > 1, got the shape "
+                f"{tuple(loc.shape)}."
+            )
         self.loc = loc.expand(batch_shape + loc.shape[-1:])
         self.concentration = concentration.expand(batch_shape)
         super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)

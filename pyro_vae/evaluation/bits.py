@@ -2,11 +2,13 @@
 
 import math
 
+from pyro_vae._arguments import checked
 from pyro_vae.data import ImageData
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.vae import VAE
 
 
+@checked
 def measure_of(likelihood: object, images: ImageData) -> str | None:
     """Return what a likelihood assigns to images: a "mass", a "density", or "none" normalized.
 
@@ -26,6 +28,7 @@ def _binary(images: ImageData, count: int = 1000) -> bool:
     return images.pixels == "binarized" or bool(((levels == 0) | (levels == 255)).all())
 
 
+@checked
 def bits_per_dimension(vae: VAE, images: ImageData, nats: float) -> float | None:
     """Return bits per value of an image, from -log p(x) in nats; None where that is not defined.
 

@@ -15,13 +15,14 @@ from pyro import poutine
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae._arguments import Count, Images, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
 from pyro_vae.distributions import has_density
-from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
 from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
+from pyro_vae.evaluation.fitting import require_batch, require_images
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
@@ -93,14 +94,15 @@ class Evaluation:
         return as_text(self.as_dict())
 
 
+@checked
 def evaluate(
     vae: VAE,
     images: ImageData,
     *,
-    samples: int = 0,
-    batch_size: int = 500,
+    samples: Natural = 0,
+    batch_size: Count = 500,
     analytic_kl: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate a model on images.
@@ -132,8 +134,7 @@ def evaluate(
         >>> found.images, abs(found.elbo + found.distortion + found.rate) < 1e-9
         (180, True)
     """
-    if len(images) == 0:
-        raise ArgumentError("images is empty: there is nothing to evaluate on.")
+    require_images("evaluate", vae, images)
     with seeded(seed, vae.device):
         check_support(vae, images)
     found = _collect(vae, images, batch_size, analytic_kl, seed, progress)
@@ -164,19 +165,23 @@ def evaluate(
     )
 
 
+@checked
 @torch.no_grad()
-def terms(vae: VAE, x: Tensor, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
+def terms(vae: VAE, x: Images, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
     """Return distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
+    require_batch("terms", vae, x)
     q, p, likelihood, z = _sites(vae, x)
     return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
 
 
+@checked
 def has_prior(vae: VAE) -> bool:
     """Return whether the prior is a distribution; the flat prior of an autoencoder is not one."""
     with evaluating(vae), seeded(0, vae.device):
         return has_density(vae.prior())
 
 
+@checked
 @torch.no_grad()
 def has_elbo(vae: VAE) -> bool:
     """Return whether prior and posterior have densities; a flat prior and a Delta have none."""

@@ -9,9 +9,11 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from pyro_vae._arguments import Codes, Count, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
+from pyro_vae.evaluation.fitting import require_images
 from pyro_vae.vae import VAE, mean_of
 
 #: A latent dimension is active where its posterior mean varies more than this over the images.
@@ -24,7 +26,8 @@ MEAN_DRAWS = 16
 Collapse = Literal["none", "partial", "full"]
 
 
-def active_units(means: Tensor, others: Tensor | None = None) -> Tensor:
+@checked
+def active_units(means: Codes, others: Codes | None = None) -> Tensor:
     """Return which latent dimensions are active, (D,) booleans.
 
     A dimension is active where its posterior mean has a variance above 0.01 over the images.
@@ -48,8 +51,9 @@ def active_units(means: Tensor, others: Tensor | None = None) -> Tensor:
     return products.mean(0) > ACTIVE_VARIANCE + chance
 
 
+@checked
 @torch.no_grad()
-def active_units_of(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
+def active_units_of(vae: VAE, images: ImageData, *, seed: Seed = 0) -> Tensor:
     """Return which latent dimensions of a model are active on images, (D,) booleans.
 
     Args:
@@ -57,6 +61,7 @@ def active_units_of(vae: VAE, images: ImageData, *, seed: int = 0) -> Tensor:
         images: N images.
         seed: seed of the draws from posteriors whose mean is unknown.
     """
+    require_images("active_units_of", vae, images)
     found = []
     with evaluating(vae), seeded(seed, vae.device):
         for x in images.batches(images_at_once(vae, 500)):
@@ -72,7 +77,8 @@ def posterior_means(q: dist.TorchDistribution) -> tuple[Tensor, ...]:
     return tuple(q.sample(torch.Size([MEAN_DRAWS])).mean(0) for _ in range(2))
 
 
-def degree_of_collapse(rate: float, active: int, latent_size: int) -> Collapse:
+@checked
+def degree_of_collapse(rate: float, active: Natural, latent_size: Count) -> Collapse:
     """Return how far the posterior has collapsed onto the prior.
 
     Args:
@@ -93,7 +99,8 @@ def degree_of_collapse(rate: float, active: int, latent_size: int) -> Collapse:
     return "partial" if active < latent_size / 2 else "none"
 
 
-def verdict(rate: float, active: int, latent_size: int) -> str:
+@checked
+def verdict(rate: float, active: Natural, latent_size: Count) -> str:
     """Return a sentence on `degree_of_collapse`, with the remedy.
 
     Example:

@@ -23,9 +23,11 @@ from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae._arguments import Count, Images, Seed, checked
 from pyro_vae._batching import images_at_once, numbers_per_image
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
+from pyro_vae.evaluation.fitting import require_batch, require_images
 from pyro_vae.vae import VAE
 
 #: Numbers that are held at once, in one chunk (see `_batching.numbers_per_image`).
@@ -73,14 +75,15 @@ class LogLikelihood:
         return (self.pareto_k > PARETO_THRESHOLD).double().mean().item()
 
 
+@checked
 @torch.no_grad()
 def log_likelihood(
     vae: VAE,
     images: ImageData,
     *,
-    samples: int = 5000,
-    batch_size: int = 100,
-    seed: int = 0,
+    samples: Count = 5000,
+    batch_size: Count = 100,
+    seed: Seed = 0,
     progress: bool = False,
 ) -> LogLikelihood:
     """Estimate log p(x) of each image with `samples` importance weights.
@@ -94,7 +97,11 @@ def log_likelihood(
         batch_size: largest number of images at once.
         seed: seed of the draws.
         progress: show a progress bar.
+
+    Raises:
+        ArgumentError: an argument is out of its range, or the images do not fit the model.
     """
+    require_images("log_likelihood", vae, images)
     found = []
     with evaluating(vae), seeded(seed, vae.device):
         per_image = numbers_per_image(vae)
@@ -107,8 +114,14 @@ def log_likelihood(
     return LogLikelihood(values, errors, tails, samples)
 
 
-def log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
+@checked
+def log_weights(vae: VAE, x: Images, samples: Count) -> Tensor:
     """Return log w of each sample and image, (samples, B), in nats; x: (B, C, H, W)."""
+    require_batch("log_weights", vae, x)
+    return _log_weights(vae, x, samples)
+
+
+def _log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
 
     def repeated(program: Callable[[Tensor], None]) -> Callable[[], None]:
         def run() -> None:
@@ -131,7 +144,7 @@ def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
     largest = torch.empty(0, len(x), dtype=torch.double)
     for done in range(0, samples, chunk):
-        log_w = log_weights(vae, x, min(chunk, samples - done)).cpu().double()
+        log_w = _log_weights(vae, x, min(chunk, samples - done)).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
         pool = torch.cat([largest, log_w])

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pyro_vae._arguments import Count, Number, Size, Sizes, checked
 from pyro_vae.errors import ArgumentError
 from pyro_vae.networks.convolutional import enlarging, start
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after
@@ -37,9 +38,9 @@ class BatchNormEncoder(Encoder):
     def __init__(
         self,
         image_shape: ImageShape,
-        channels: Sequence[int] = (32, 64, 64, 64),
-        strides: Sequence[int] = (1, 2, 2, 1),
-        slope: float = 0.2,
+        channels: Sizes = (32, 64, 64, 64),
+        strides: Sizes = (1, 2, 2, 1),
+        slope: Number = 0.2,
     ) -> None:
         super().__init__()
         _require_as_many(channels, strides)
@@ -80,11 +81,11 @@ class BatchNormDecoder(Decoder):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         image_shape: ImageShape,
-        channels: Sequence[int] = (64, 64, 64, 32),
-        strides: Sequence[int] = (1, 2, 2, 1),
-        slope: float = 0.2,
+        channels: Sizes = (64, 64, 64, 32),
+        strides: Sizes = (1, 2, 2, 1),
+        slope: Number = 0.2,
     ) -> None:
         super().__init__()
         _require_as_many(channels, strides)
@@ -127,10 +128,10 @@ class HalvingEncoder(BatchNormEncoder):
     def __init__(
         self,
         image_shape: ImageShape,
-        first: int = 32,
-        channels: int = 64,
-        smallest: int = 8,
-        slope: float = 0.2,
+        first: Size = 32,
+        channels: Size = 64,
+        smallest: Count = 8,
+        slope: Number = 0.2,
     ) -> None:
         depth = halvings(image_shape, smallest)
         super().__init__(image_shape, (first, *(channels,) * (depth - 1)), (2,) * depth, slope)
@@ -159,12 +160,12 @@ class HalvingDecoder(BatchNormDecoder):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         image_shape: ImageShape,
-        last: int = 32,
-        channels: int = 64,
-        smallest: int = 8,
-        slope: float = 0.2,
+        last: Size = 32,
+        channels: Size = 64,
+        smallest: Count = 8,
+        slope: Number = 0.2,
     ) -> None:
         depth = halvings(image_shape, smallest)
         widths = (*(channels,) * (depth - 1), last)
@@ -186,14 +187,13 @@ class BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
 
 
-def halvings(image_shape: ImageShape, smallest: int = 8) -> int:
+@checked
+def halvings(image_shape: ImageShape, smallest: Count = 8) -> int:
     """Return how often an image is halved until its longer side is at most `smallest`, at least 1.
 
     Raises:
         ArgumentError: `smallest` is below 1.
     """
-    if smallest < 1:
-        raise ArgumentError(f"smallest must be at least 1 pixel, got {smallest}.")
     times = 1
     while max(sizes_after(image_shape, (2,) * times)[-1]) > smallest:
         times += 1

@@ -1,10 +1,10 @@
 """Strided convolutions and their transposes, with ReLU."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
 
+from pyro_vae._arguments import Size, Sizes
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after, values_in
 
 
@@ -22,7 +22,7 @@ class ConvEncoder(Encoder):
         (torch.Size([5, 784]), 784)
     """
 
-    def __init__(self, image_shape: ImageShape, channels: Sequence[int] = (32, 64, 128)) -> None:
+    def __init__(self, image_shape: ImageShape, channels: Sizes = (32, 64, 128)) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise((image_shape[0], *channels)):
@@ -49,9 +49,9 @@ class ConvDecoder(Decoder):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         image_shape: ImageShape,
-        channels: Sequence[int] = (128, 64, 32),
+        channels: Sizes = (128, 64, 32),
     ) -> None:
         super().__init__()
         self.image_shape = as_shape(image_shape)

@@ -1,10 +1,11 @@
 """Linear layers, described by a list or by their widths."""
 
 from collections.abc import Sequence
-from typing import Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 from torch import nn
 
+from pyro_vae._arguments import Bounds, Size, check_argument
 from pyro_vae.errors import ArgumentError
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, values_in
 
@@ -34,6 +35,14 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
+}
+
+
+#: What the numbers of a descriptor must be.
+_SIZES: dict[str, Any] = {
+    "layers": Annotated[int, Bounds(at_least=0, limit=1000)],
+    "in_features": Size,
+    "out_features": Size,
 }
 
 
@@ -86,7 +95,7 @@ class FullyConnectedDecoder(Decoder):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         image_shape: ImageShape,
         descriptors: Sequence[Layers] = ({"out_features": 400, "activation": "leaky_relu"},),
     ) -> None:
@@ -110,7 +119,7 @@ class MLPEncoder(FullyConnectedEncoder):
         torch.Size([5, 50])
     """
 
-    def __init__(self, image_shape: ImageShape, hidden: Sequence[int] = (512,)) -> None:
+    def __init__(self, image_shape: ImageShape, hidden: Sequence[Size] = (512,)) -> None:
         super().__init__(image_shape, _described(hidden))
 
 
@@ -130,7 +139,7 @@ class MLPDecoder(FullyConnectedDecoder):
     """
 
     def __init__(
-        self, latent_size: int, image_shape: ImageShape, hidden: Sequence[int] = (512,)
+        self, latent_size: Size, image_shape: ImageShape, hidden: Sequence[Size] = (512,)
     ) -> None:
         super().__init__(latent_size, image_shape, _described(hidden))
 
@@ -152,15 +161,19 @@ def stack(descriptors: Sequence[Layers], features: int) -> tuple[list[nn.Module]
 
 
 def _check(descriptor: Layers, place: int, features: int) -> None:
-    name = f"Layer descriptor {place}, {dict(descriptor)},"
-    known = Layers.__annotations__
+    name = f"descriptors: descriptor {place}, {dict(descriptor)},"
+    known, given = Layers.__annotations__, dict(descriptor)
     if unknown := set(descriptor) - set(known):
         raise ArgumentError(
-            f"{name} has unknown keys {sorted(unknown)}: the known ones are {', '.join(known)}."
+            f"{name} has unknown keys {sorted(map(str, unknown))}: "
+            f"the known ones are {', '.join(known)}."
         )
     if "out_features" not in descriptor:
         raise ArgumentError(f"{name} needs a key out_features.")
-    if descriptor.get("activation", "relu") not in ACTIVATIONS:
+    for key, accepted in _SIZES.items():
+        if key in descriptor:
+            check_argument("descriptors", f"{key} of descriptor {place}", given[key], accepted)
+    if given.get("activation", "relu") not in list(ACTIVATIONS):
         raise ArgumentError(f"{name}: the known activations are {', '.join(ACTIVATIONS)}.")
     if descriptor.get("in_features", features) != features:
         raise ArgumentError(

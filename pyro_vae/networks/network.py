@@ -1,12 +1,11 @@
 """The base classes of encoders and decoders, and the sizes of images within them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
+from pyro_vae._arguments import ImageShape, Size, checked
 from pyro_vae._module import Module
-
-ImageShape = tuple[int, int, int]
 
 
 class Encoder(Module):
@@ -55,13 +54,15 @@ def as_shape(image_shape: Iterable[int]) -> ImageShape:
     return channels, height, width
 
 
+@checked
 def values_in(image_shape: ImageShape) -> int:
     """Return the number of values in an image (C, H, W)."""
     channels, height, width = image_shape
     return channels * height * width
 
 
-def sizes_after(image_shape: ImageShape, strides: Iterable[int]) -> list[tuple[int, int]]:
+@checked
+def sizes_after(image_shape: ImageShape, strides: Sequence[Size]) -> list[tuple[int, int]]:
     """Return (H, W) of an image, and after each division by a stride, rounded up."""
     _, height, width = image_shape
     sizes = [(height, width)]

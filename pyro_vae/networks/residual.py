@@ -5,13 +5,13 @@ have to be replaced, which has a single width and no decoder, and which takes se
 wherever a model is loaded. A test compares our encoder with torchvision's, weight by weight.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyro_vae._scales import standardization
+from pyro_vae._arguments import Size, Sizes
+from pyro_vae._scales import Standardized
 from pyro_vae._spelling import renamed
 from pyro_vae.networks.batch_norm import BatchNorm
 from pyro_vae.networks.convolutional import start
@@ -32,7 +32,7 @@ class ResNetEncoder(Encoder):
         standardized: (m, s): the network sees the standardized images (x - m)/s.
 
     Raises:
-        ArgumentError: s is not above 0.
+        ArgumentError: an argument is out of its range.
 
     Example:
         >>> import torch
@@ -45,11 +45,11 @@ class ResNetEncoder(Encoder):
     def __init__(
         self,
         image_shape: ImageShape,
-        channels: Sequence[int] = (64, 128, 256, 512),
-        standardized: tuple[float, float] = (0.0, 1.0),
+        channels: Sizes = (64, 128, 256, 512),
+        standardized: Standardized = (0.0, 1.0),
     ) -> None:
         super().__init__()
-        self.standardized = standardization(*standardized)
+        self.standardized = float(standardized[0]), float(standardized[1])
         first = channels[0]
         layers = [_conv(image_shape[0], first), BatchNorm(first), nn.ReLU()]
         layers += [_shrinking_block(first, first, 1), _shrinking_block(first, first, 1)]
@@ -85,9 +85,9 @@ class ResNetDecoder(Decoder):
 
     def __init__(
         self,
-        latent_size: int,
+        latent_size: Size,
         image_shape: ImageShape,
-        channels: Sequence[int] = (512, 256, 128, 64),
+        channels: Sizes = (512, 256, 128, 64),
     ) -> None:
         super().__init__()
         self.image_shape = as_shape(image_shape)

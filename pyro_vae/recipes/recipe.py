@@ -61,12 +61,18 @@ class Recipe(TrainingSettings):
         help="a data set's name, or the path of a folder or file of images", group=DATA
     )
     size: int | None = setting(
-        None, "side length in pixels; images are cropped and resized to it", group=DATA, at_least=1
+        None,
+        "side length in pixels; images are cropped and resized to it",
+        group=DATA,
+        at_least=1,
+        at_most=10_000,
     )
     channels: Literal[1, 3] | None = setting(
         None, "1 for gray, 3 for RGB (default: as they are)", group=DATA
     )
-    padding: int = setting(0, "pixels of 0 added on each side of an image", group=DATA, at_least=0)
+    padding: int = setting(
+        0, "pixels of 0 added on each side of an image", group=DATA, at_least=0, at_most=1000
+    )
     pixels: Pixels = setting(
         "gray",
         "pixel values: k/255, binary (drawn anew each time, or once), or (k + noise)/256",
@@ -79,7 +85,9 @@ class Recipe(TrainingSettings):
         group=DATA,
         at_least=0,
     )
-    latent_size: int = setting(2, "dimension D of the latent space", group=MODEL, at_least=1)
+    latent_size: int = setting(
+        2, "dimension D of the latent space", group=MODEL, at_least=1, at_most=100_000
+    )
     prior: Callable[[int], Prior] = setting(
         priors.StandardNormal, "prior p(z)", group=MODEL, part=Prior
     )
