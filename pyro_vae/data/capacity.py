@@ -9,6 +9,8 @@ from pyro_vae.data.messages import DataError, say
 from pyro_vae.data.options import LoadOptions
 
 _SHARE = 0.5  # the part of the memory that images may take
+_UNPACKED = 2**28  # bytes that any file may unpack to
+_MOST_PACKED = 200  # how many times smaller a file of images may be; that of dSprites is 115 times
 #: Where Linux states the memory limit of a container, which psutil does not know. No limit is
 #: written as "max", or as a number larger than any memory.
 _LIMITS = (
@@ -57,11 +59,36 @@ def refuse_too_large(needed: int, options: LoadOptions, source: str, remedy: str
     Raises:
         DataError: more bytes are needed than there is memory.
     """
+    if options.stream is None:
+        require_memory(needed, source, remedy)
+
+
+def require_memory(needed: int, source: str, remedy: str) -> None:
+    """Refuse what would take more memory than there is; see `refuse_too_large`."""
     memory = memory_bytes()
-    if options.stream is None and needed > memory:
+    if needed > memory:
         raise DataError(
             f"{source} would take {needed / 1e9:.1f} GB of memory, and this machine has "
             f"{memory / 1e9:.1f}: {remedy}"
+        )
+
+
+def refuse_unfolding(unpacked: int, stored: int, options: LoadOptions, source: str) -> None:
+    """Refuse a small file that unpacks to a huge one, unless `stream=False` insists on it.
+
+    Args:
+        unpacked: bytes once unpacked.
+        stored: bytes of the file.
+        options: insist on it, or not, by `stream`.
+        source: the file, as shown to people.
+
+    Raises:
+        DataError: the content is larger than images compress to.
+    """
+    if options.stream is None and unpacked > max(_UNPACKED, _MOST_PACKED * stored):
+        raise DataError(
+            f"{source} unpacks from {stored:,} to {unpacked:,} bytes, more than images do: if you "
+            "trust it, load it with stream=False (--stream false)"
         )
 
 
@@ -73,6 +100,6 @@ def memory_bytes() -> int:
 def _container_limits() -> Iterator[int]:
     for path in _LIMITS:
         try:
-            yield int(path.read_text())
+            yield int(path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             continue

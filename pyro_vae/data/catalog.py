@@ -1,14 +1,16 @@
 """Data sets by name and by path: `load` chooses the loader."""
 
 import difflib
+import os
 from pathlib import Path
 
 from pyro_vae.data.images import Dataset
-from pyro_vae.data.messages import DataError
+from pyro_vae.data.messages import DataError, reason
 from pyro_vae.data.named import LOADERS
 from pyro_vae.data.named.cartoons import is_cartoon_folder, load_cartoon_folder
 from pyro_vae.data.options import LoadOptions
-from pyro_vae.data.readers.arrays import SUFFIXES, load_arrays
+from pyro_vae.data.readers.array_files import SUFFIXES
+from pyro_vae.data.readers.arrays import load_arrays
 from pyro_vae.data.readers.folders import load_folder
 from pyro_vae.data.resizing import resized
 
@@ -68,10 +70,10 @@ def load(
     (3, 4, 4)
     """
     options = LoadOptions(size, channels, skip_corrupt, test_fraction, seed, stream)
-    if name in LOADERS:
-        found = LOADERS[str(name)](data_dir, options)
-    else:
-        found = _load_path(Path(name).expanduser(), str(name), options)
+    for argument, value in (("name", name), ("data_dir", data_dir)):
+        _check_path(argument, value)
+    named = LOADERS.get(name) if isinstance(name, str) else None
+    found = named(data_dir, options) if named else _load_path(name, options)
     if stream and not found.train.streamed:
         raise DataError(
             f"{name} is held in memory: only the images of a folder and the bytes of an .npy file "
@@ -80,7 +82,28 @@ def load(
     return resized(found, options)
 
 
-def _load_path(path: Path, asked: str, options: LoadOptions) -> Dataset:
+def _check_path(argument: str, value: object) -> None:
+    """Refuse what no file can be called."""
+    if value is None and argument == "data_dir":
+        return
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise DataError(f"{argument} must be a name or a path, not {value!r:.100}")
+    if "\0" in os.fspath(value) or (argument == "name" and not os.fspath(value)):
+        raise DataError(f"{argument} must be a name or a path, not {os.fspath(value)!r:.100}")
+
+
+def _load_path(asked: str | Path, options: LoadOptions) -> Dataset:
+    try:
+        path = Path(asked).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{asked}: nobody of that name has a home folder here") from error
+    try:
+        return _load_existing(path, str(asked), options)
+    except OSError as error:
+        raise DataError(f"{error.filename or asked} cannot be read: {reason(error)}") from error
+
+
+def _load_existing(path: Path, asked: str, options: LoadOptions) -> Dataset:
     if path.is_dir():
         cartoons = is_cartoon_folder(path)
         return load_cartoon_folder(path, options) if cartoons else load_folder(path, options)

@@ -6,17 +6,21 @@ Images that do not fit in memory are a `Stream` (see `pyro_vae.data.streams`) in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pyro_vae._spelling import RENAMED, warn_of
-from pyro_vae.data.messages import DataError
+from pyro_vae.data.capacity import require_memory
+from pyro_vae.data.messages import DataError, one_line
+from pyro_vae.data.options import check_seed, is_whole
 from pyro_vae.data.streams import Stream, changed, selected
+from pyro_vae.errors import PyroVAEError
 
 Pixels = Literal["gray", "binarized", "dequantized"]
 _PIXELS: dict[str, Pixels] = {name: name for name in get_args(Pixels)}
@@ -27,8 +31,8 @@ class ImageData:
     """N images of one shape, with what is known about each.
 
     Raises:
-        DataError: a tensor has another type or length than stated below, or `pixels` is not one
-            of the accepted values.
+        DataError: a tensor has another type or length than stated below, a label is negative or
+            has no name among `class_names`, or `pixels` is not one of the accepted values.
 
     >>> levels = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
     >>> images = ImageData(levels, labels=torch.tensor([0, 1, 1]), class_names=("dark", "bright"))
@@ -43,7 +47,7 @@ class ImageData:
     images: Tensor | Stream
     """uint8, (N, C, H, W): levels 0 to 255."""
     labels: Tensor | None = None
-    """int64, (N,): an index into `class_names` if there are any."""
+    """int64, (N,): 0 or more, an index into `class_names` if there are any."""
     class_names: tuple[str, ...] | None = None
     """The name of each class, in the order of the labels."""
     attributes: dict[str, Tensor] | None = None
@@ -55,28 +59,50 @@ class ImageData:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels, stacklevel=5))
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            found = f"{self.images.dtype} of shape {tuple(self.images.shape)}"
-            raise DataError(f"images must be uint8 of shape (N, C, H, W), not {found}")
+        self._check_images()
         self._check_per_image("labels", self.labels)
+        if not isinstance(self.attributes, dict | None):
+            raise DataError(f"attributes must be a dict of tensors, not {_kind(self.attributes)}")
         for name, values in (self.attributes or {}).items():
+            if not isinstance(name, str):
+                raise DataError(f"attributes must have names, not {name!r}")
             self._check_per_image(f"attribute {name!r}", values)
         self._check_class_names()
+        if not isinstance(self.source, str):
+            raise DataError(f"source must be text, not {_kind(self.source)}")
 
-    def _check_per_image(self, what: str, values: Tensor | None) -> None:
+    def _check_images(self) -> None:
+        if not isinstance(self.images, Tensor | Stream):
+            raise DataError(
+                f"images must be a uint8 tensor of shape (N, C, H, W), not {_kind(self.images)}"
+            )
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(f"images must be uint8 of shape (N, C, H, W), not {_kind(self.images)}")
+        if isinstance(self.images, Tensor) and 0 in self.images.shape[1:]:
+            raise DataError(f"images must have pixels, but their shape is {_kind(self.images)}")
+
+    def _check_per_image(self, what: str, values: Any) -> None:
         if values is None:
             return
-        if values.dtype != torch.int64 or values.shape != (len(self),):
-            found = f"{values.dtype} of shape {tuple(values.shape)}"
-            raise DataError(f"{what} must be int64 of shape ({len(self)},), not {found}")
+        whole = isinstance(values, Tensor) and values.dtype == torch.int64
+        if not whole or values.shape != (len(self),):
+            raise DataError(f"{what} must be int64 of shape ({len(self)},), not {_kind(values)}")
 
     def _check_class_names(self) -> None:
-        if self.labels is None or self.class_names is None or len(self) == 0:
+        names: Any = self.class_names
+        if names is not None:
+            if not isinstance(names, tuple | list) or not all(isinstance(n, str) for n in names):
+                raise DataError(f"class_names must be a tuple of names, not {names!r:.200}")
+            object.__setattr__(self, "class_names", tuple(names))
+        if self.labels is None or len(self) == 0:
             return
-        low, high = self.labels.min().item(), self.labels.max().item()
-        if low < 0 or high >= len(self.class_names):
-            count = len(self.class_names)
-            raise DataError(f"labels run from {low} to {high}, but there are {count} class names")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if names is not None and (low < 0 or high >= len(names)):
+            raise DataError(
+                f"labels run from {low} to {high}, but there are {len(names)} class names"
+            )
+        if low < 0:
+            raise DataError(f"labels must be 0 or more, but run from {low} to {high}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -93,33 +119,76 @@ class ImageData:
         return isinstance(self.images, Stream)
 
     def select(self, indices: slice | Tensor) -> ImageData:
-        """Return the images at `indices`: a view for a slice, a copy for a tensor or a mask."""
-        return replace(
-            self,
-            images=selected(self.images, indices),
-            labels=None if self.labels is None else self.labels[indices],
-            attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
-        )
+        """Return the images at `indices`: a view for a slice, a copy for a tensor or a mask.
+
+        Raises:
+            DataError: `indices` are not a slice, positions of images, or a mask of them.
+        """
+        with self._indexing(indices):
+            return replace(
+                self,
+                images=selected(self.images, indices),
+                labels=None if self.labels is None else self.labels[indices],
+                attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
+            )
 
     def pad(self, margin: int) -> ImageData:
         """Pad every side with `margin` pixels of 0: 28×28 padded by 2 is 32×32.
 
         Raises:
-            DataError: the margin is negative.
+            DataError: the margin is not a whole number, is negative, or more than memory holds.
         """
-        if margin < 0:
-            raise DataError(f"the margin must be 0 pixels or more, not {margin}")
+        if not is_whole(margin) or margin < 0:
+            raise DataError(f"the margin must be 0 pixels or more, not {margin!r}")
         if margin == 0:
             return self
-        return replace(self, images=changed(self.images, partial(F.pad, pad=(margin,) * 4)))
+        channels, height, width = self.image_shape
+        count = 1 if self.streamed else len(self)
+        pixels = count * channels * (height + 2 * margin) * (width + 2 * margin)
+        require_memory(pixels, f"a margin of {margin} pixels", "choose a smaller one")
+        return replace(self, images=changed(self.images, partial(F.pad, pad=(int(margin),) * 4)))
 
     def to(self, device: torch.device | str) -> ImageData:
-        """Return the same images on a device; a stream moves its images there as it reads them."""
-        return replace(self, images=self.images.to(device))
+        """Return the same images on a device; a stream moves its images there as it reads them.
+
+        Raises:
+            DataError: there is no such device.
+        """
+        try:
+            torch.empty(0, device=device)  # A stream is moved later.
+            return replace(self, images=self.images.to(device))
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
+            raise DataError(f"images cannot be moved to {device!r}: {one_line(error)}") from error
 
     def levels(self, indices: slice | Tensor = slice(None)) -> Tensor:
-        """Return levels 0 to 255: uint8, (n, C, H, W)."""
-        return self.images[indices]
+        """Return levels 0 to 255: uint8, (n, C, H, W).
+
+        Raises:
+            DataError: as `select`.
+        """
+        with self._indexing(indices):
+            return self.images[indices]
+
+    @contextmanager
+    def _indexing(self, indices: object) -> Iterator[None]:
+        """Answer indices that do not fit the images in words."""
+        if not isinstance(indices, slice) and not _vector(indices, torch.bool):
+            raise self._wrong(indices)
+        try:
+            yield
+        except PyroVAEError:
+            raise
+        except (IndexError, TypeError, ValueError) as error:
+            raise self._wrong(indices) from error
+
+    def _wrong(self, indices: object) -> DataError:
+        count = len(self)
+        return DataError(
+            f"indices must be a slice, whole numbers from {-count} to {count - 1} in a tensor of "
+            f"shape (n,), or a mask of shape ({count},), not {_shown(indices)}"
+        )
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Tensor]:
         """Yield all images as floats, (n, C, H, W), at most `batch_size` at a time.
@@ -128,7 +197,18 @@ class ImageData:
             batch_size: number of images in every batch but the last.
             order: int64, (N,): the order of the images. By default they keep theirs. Worker
                 processes read the batches of a stream ahead.
+
+        Raises:
+            DataError: `batch_size` is not a whole number above 0, or `order` is not a vector of
+                whole numbers.
         """
+        if not is_whole(batch_size) or batch_size < 1:
+            raise DataError(f"batch_size must be 1 image or more, not {batch_size!r}")
+        if order is not None and not _vector(order):
+            raise DataError(f"order must be int64 of shape ({len(self)},), not {_kind(order)}")
+        return self._batches(int(batch_size), order)
+
+    def _batches(self, batch_size: int, order: Tensor | None) -> Iterator[Tensor]:
         if isinstance(self.images, Stream):
             order = torch.arange(len(self)) if order is None else order
             for levels in self.images.batches(order.split(batch_size)):
@@ -146,15 +226,21 @@ class ImageData:
         "gray": level k becomes k/255. "binarized": it becomes 1 with probability k/255, else 0,
         drawn anew at every call. "dequantized": it becomes (k + u)/256, with u uniform in [0, 1)
         and drawn anew at every call.
+
+        Raises:
+            DataError: as `select`.
         """
         return self._to_float(self.levels(indices))
 
     def _to_float(self, levels: Tensor) -> Tensor:
         levels = levels.to(torch.float32)
-        if self.pixels == "dequantized":
-            return levels.add_(torch.rand_like(levels)).div_(256)
-        levels.div_(255)
-        return torch.bernoulli(levels) if self.pixels == "binarized" else levels
+        match self.pixels:
+            case "dequantized":
+                return levels.add_(torch.rand_like(levels)).div_(256)
+            case "binarized":
+                return torch.bernoulli(levels.div_(255))
+            case "gray":
+                return levels.div_(255)
 
     def with_pixels(self, pixels: Pixels) -> ImageData:
         """Return the same images with another rule for `as_float`.
@@ -171,14 +257,16 @@ class ImageData:
         are the same on every machine.
 
         Raises:
-            DataError: the images are a stream, and too large to be kept.
+            DataError: the images are a stream, and too large to be kept; or the seed is not a whole
+                number from 0 to 2^63 - 1.
         """
+        check_seed(seed)
         if isinstance(self.images, Stream):
             raise DataError(
                 f"{self.source}: images that stay in their files cannot be binarized once: draw "
                 "anew at every reading (pixels binarized), or choose a size that fits in memory"
             )
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         drawn = [
             torch.bernoulli(part.to(torch.float32).div_(255).cpu(), generator=generator)
             for part in self.images.split(1000)
@@ -192,14 +280,35 @@ class ImageData:
         return self.binarized_once(seed)
 
 
-def _checked_pixels(pixels: str, stacklevel: int) -> Pixels:
+def _checked_pixels(pixels: object, stacklevel: int) -> Pixels:
     """Return a value of `pixels` in today's spelling; warn of an old one, refuse any other."""
-    current = _PIXELS.get(RENAMED.get(pixels, pixels))
+    current = _PIXELS.get(RENAMED.get(pixels, pixels)) if isinstance(pixels, str) else None
     if current is None:
         raise DataError(f"pixels must be one of {', '.join(_PIXELS)}, not {pixels!r}")
     if current != pixels:
         warn_of(f"pixels={pixels!r}", repr(current), stacklevel)
     return current
+
+
+def _vector(value: object, *further: torch.dtype) -> bool:
+    """Whether a value is a tensor of shape (n,), of whole numbers or of one of further types."""
+    if not isinstance(value, Tensor):
+        return False
+    return value.ndim == 1 and value.dtype in (torch.int64, torch.int32, *further)
+
+
+def _shown(indices: object) -> str:
+    """Return indices for a message: a slice as it is, a few numbers too."""
+    if isinstance(indices, Tensor) and indices.numel() <= 10:
+        return f"{indices.tolist()}"
+    return repr(indices) if isinstance(indices, slice) else _kind(indices)
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, for messages: a tensor by its type and shape."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return f"a value of type {type(value).__name__}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,11 +336,16 @@ class Dataset:
     """The images to evaluate on."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise DataError(f"name must be text, not {_kind(self.name)}")
+        for part, images in (("train", self.train), ("test", self.test)):
+            if not isinstance(images, ImageData):
+                raise DataError(f"{self.name}: {part} must be ImageData, not {_kind(images)}")
+        if not len(self.train) or not len(self.test):
+            raise DataError(f"{self.name}: at least one train and one test image are needed")
         train, test = self.train.image_shape, self.test.image_shape
         if train != test:
             raise DataError(f"{self.name}: train images are {train}, test images {test} (C, H, W)")
-        if not len(self.train) or not len(self.test):
-            raise DataError(f"{self.name}: at least one train and one test image are needed")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -239,34 +353,47 @@ class Dataset:
         return self.train.image_shape
 
     def map(self, change: Callable[[ImageData], ImageData]) -> Dataset:
-        """Apply the same change to both parts."""
+        """Apply the same change to both parts.
+
+        Raises:
+            DataError: `change` is not callable, or returns something other than `ImageData`.
+        """
+        if not callable(change):
+            raise DataError(f"change must be a function of ImageData, not {_kind(change)}")
         return replace(self, train=change(self.train), test=change(self.test))
 
     def pad(self, margin: int) -> Dataset:
-        """Pad the images of both parts with `margin` pixels of 0 on every side."""
+        """Pad the images of both parts with `margin` pixels of 0 on every side.
+
+        Raises:
+            DataError: as `ImageData.pad`.
+        """
         return self.map(lambda part: part.pad(margin))
 
     def limit(self, n: int) -> Dataset:
         """Keep the first `n` training images, or all if there are fewer; the test part stays.
 
         Raises:
-            DataError: `n` is below 1.
+            DataError: `n` is not a whole number, or below 1.
         """
+        if not is_whole(n):
+            raise DataError(f"{self.name}: the limit must be a whole number of images, not {n!r}")
         if n < 1:
             raise DataError(f"{self.name}: cannot train on {n} images: the limit is at least 1")
-        return replace(self, train=self.train.select(slice(n)))
+        return replace(self, train=self.train.select(slice(int(n))))
 
     def split(self, validation: int) -> tuple[ImageData, ImageData]:
         """Return the train part without its last `validation` images, and those; both are views.
 
         Raises:
-            DataError: `validation` is negative, or would leave no image to train on.
+            DataError: `validation` is not a whole number, is negative, or would leave no image to
+                train on.
         """
         available = len(self.train)
-        if not 0 <= validation < available:
+        if not is_whole(validation) or not 0 <= validation < available:
             raise DataError(
-                f"{self.name}: cannot hold out {validation} of {available} training images for "
+                f"{self.name}: cannot hold out {validation!r} of {available} training images for "
                 f"validation: choose from 0 to {available - 1}"
             )
-        kept = available - validation
+        kept = available - int(validation)
         return self.train.select(slice(kept)), self.train.select(slice(kept, None))

@@ -1,8 +1,14 @@
 """The options of `load` that shape the data, checked once and passed to every loader."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from pyro_vae.data.messages import DataError
+
+_LARGEST_SIDE = 16_384  # pixels
+_MOST_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -10,7 +16,7 @@ class LoadOptions:
     """The options of `pyro_vae.data.load`, which explains each.
 
     Raises:
-        DataError: a value is out of range.
+        DataError: a value is of the wrong type or out of range.
     """
 
     size: int | tuple[int, int] | None = None
@@ -21,16 +27,53 @@ class LoadOptions:
     stream: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.height_width is not None and min(self.height_width) < 1:
-            raise DataError(f"size must be 1 pixel or more, not {self.size}")
-        if self.channels not in (None, 1, 3):
-            raise DataError(f"channels must be 1 (gray) or 3 (RGB), not {self.channels}")
-        if not 0 < self.test_fraction < 1:
-            raise DataError(f"test_fraction must be between 0 and 1, not {self.test_fraction}")
+        self._check_size()
+        if self.channels is not None and (
+            not is_whole(self.channels) or self.channels not in (1, 3)
+        ):
+            raise DataError(f"channels must be 1 (gray) or 3 (RGB), not {self.channels!r}")
+        if not isinstance(self.skip_corrupt, bool):
+            raise DataError(f"skip_corrupt must be True or False, not {self.skip_corrupt!r}")
+        fraction: Any = self.test_fraction
+        if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
+            raise DataError(f"test_fraction must be between 0 and 1, not {fraction!r}")
+        check_seed(self.seed)
+        if self.stream is not None and not isinstance(self.stream, bool):
+            raise DataError(f"stream must be True, False or None, not {self.stream!r}")
+
+    def _check_size(self) -> None:
+        size: Any = self.size
+        if size is None:
+            return
+        pair = isinstance(size, Sequence) and not isinstance(size, str | bytes)
+        sides = list(size) if pair else [size]
+        if len(sides) != (2 if pair else 1) or not all(is_whole(side) for side in sides):
+            raise DataError(f"size must be a whole number of pixels, or two (H, W), not {size!r}")
+        if min(sides) < 1:
+            raise DataError(f"size must be 1 pixel or more, not {size}")
+        if max(sides) > _LARGEST_SIDE:
+            raise DataError(f"size must be at most {_LARGEST_SIDE:,} pixels per side, not {size}")
 
     @property
     def height_width(self) -> tuple[int, int] | None:
         """The chosen size (H, W) in pixels, or None."""
-        if isinstance(self.size, int):
-            return self.size, self.size
-        return None if self.size is None else (self.size[0], self.size[1])
+        if self.size is None:
+            return None
+        if isinstance(self.size, Sequence):
+            return int(self.size[0]), int(self.size[1])
+        return int(self.size), int(self.size)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or NumPy; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what does not seed a random number generator.
+
+    Raises:
+        DataError: the seed is not a whole number from 0 to 2^63 - 1.
+    """
+    if not is_whole(seed) or not 0 <= seed < _MOST_SEEDS:
+        raise DataError(f"seed must be a whole number from 0 to 2^63 - 1, not {seed!r}")

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pyro_vae.data.messages import DataError
+
 _MOST_WORKERS = 8
 
 
@@ -60,16 +62,22 @@ class Stream(Dataset[Tensor]):
         return replace(self, device=torch.device(device))
 
     def batches(self, indices: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield the images at each of `indices`, read ahead by worker processes."""
+        """Yield the images at each of `indices`, read ahead by worker processes.
+
+        Raises:
+            DataError: images can no longer be read.
+        """
         on_cpu = replace(self, device=torch.device("cpu"))  # Workers leave the accelerator alone.
-        loader: DataLoader[Tensor] = DataLoader(
-            on_cpu,
+        loader: DataLoader[Tensor | DataError] = DataLoader(
+            _Batches(on_cpu),
             batch_size=None,  # A "sample" is a whole batch: nothing is left to collate.
             sampler=[_on_cpu(part) for part in indices],
             num_workers=min(len(indices), os.cpu_count() or 1, _MOST_WORKERS),
             generator=torch.Generator(),  # Not the one that the training draws from.
         )
         for levels in loader:
+            if isinstance(levels, DataError):
+                raise levels
             yield levels.to(self.device)
 
     def _fetch(self, positions: Tensor) -> Tensor:
@@ -77,6 +85,22 @@ class Stream(Dataset[Tensor]):
         for change in self.changes:
             levels = change(levels)
         return levels
+
+
+@dataclass(frozen=True, eq=False)
+class _Batches(Dataset[Tensor | DataError]):
+    """The images at given positions, or the error of reading them.
+
+    An error that a worker raised would be passed on with the traceback in its message.
+    """
+
+    images: Stream
+
+    def __getitem__(self, indices: Tensor) -> Tensor | DataError:
+        try:
+            return self.images[indices]
+        except DataError as error:
+            return error
 
 
 def selected(images: Tensor | Stream, indices: slice | Tensor) -> Tensor | Stream:

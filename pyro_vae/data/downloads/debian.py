@@ -27,7 +27,10 @@ def unpack(package: str, folder: Path) -> Path:
     say(f"downloading Debian's package {package}, without installing it")
     _download(package, folder)
     root = folder / "unpacked"
-    _run(folder, "dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(root))
+    archive = next(folder.glob("*.deb"), None)
+    if archive is None:
+        raise DataError(f"apt-get downloaded no package {package}")
+    _run(folder, "dpkg-deb", "-x", str(archive), str(root))
     return root
 
 
@@ -56,15 +59,18 @@ def _private_apt(folder: Path) -> tuple[str, ...]:
 
 
 def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIME_LIMIT,
-    )
+    action = " ".join(word for word in command if not word.startswith("-o"))
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIME_LIMIT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"`{action}` took more than {_TIME_LIMIT:.0f} s") from error
     if done.returncode:
-        action = " ".join(word for word in command if not word.startswith("-o"))
         raise DataError(f"`{action}` failed: {' '.join(done.stderr.split()[-60:])}")

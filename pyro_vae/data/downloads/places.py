@@ -8,8 +8,11 @@ any other folder; downloads then go to `data/`. Existing files are never changed
 
 # Pooch is not used: torchvision and apt already download their own files and verify them.
 
+import errno
 import os
+import shutil
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,13 +20,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
-from pyro_vae.data.messages import DataError, NotFound, one_line, say, warn
+from pyro_vae._files import write_text
+from pyro_vae.data.messages import DataError, NotFound, one_line, reason, say, warn
 
 T = TypeVar("T")
 
 DEFAULT_FOLDER = Path("data")
 MARK = ".pyro_vae"
 MARK_TEXT = "pyro_vae keeps its downloads in this folder; see pyro_vae/data/downloads/places.py\n"
+_PARTIAL = ".fetching-"
+_ABANDONED = 86_400.0  # seconds after which a partial download belongs to a program that has ended
 TIMEOUT = 15.0  # seconds without a byte after which a download is given up
 
 
@@ -67,10 +73,19 @@ def data_folder(data_dir: str | Path | None) -> Path:
     Raises:
         DataError: it is a file, or this user may not read it.
     """
-    folder = Path(data_dir or os.environ.get("PYRO_VAE_DATA") or DEFAULT_FOLDER).expanduser()
-    if folder.exists() and not folder.is_dir():
+    asked = data_dir or os.environ.get("PYRO_VAE_DATA") or DEFAULT_FOLDER
+    try:
+        folder = Path(asked).expanduser()
+        there = folder.exists()
+    except OSError as error:
+        raise DataError(f"the data folder {asked} cannot be read: {reason(error)}") from error
+    except RuntimeError as error:
+        raise DataError(
+            f"the data folder {asked}: nobody of that name has a home folder here"
+        ) from error
+    if there and not folder.is_dir():
         raise DataError(f"the data folder {folder} is a file: give a folder as data_dir")
-    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+    if there and not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(
             f"this user may not read the data folder {folder}: give another folder as data_dir"
         )
@@ -112,14 +127,17 @@ def fetch(asked: Path, name: str, fill: Callable[[Path], Path], read: Callable[[
             f"downloads go to {final.parent}"
         )
     _make_ours(final.parent)
-    with TemporaryDirectory(prefix=".fetching-", dir=final.parent) as temporary:
+    _remove_abandoned(final.parent)
+    with TemporaryDirectory(prefix=_PARTIAL, dir=final.parent) as temporary:
         fetched = fill(Path(temporary).resolve())  # absolute, for programs that run elsewhere
         content = read(fetched)
         if final.exists():
             with suppress(DataError):
                 return read(final)  # another process was faster
             _set_aside(final, fetched)
+        _sync(fetched)
         os.replace(fetched, final)
+    _sync_entries(final.parent)
     say(f"kept in {final}")
     return content
 
@@ -127,7 +145,34 @@ def fetch(asked: Path, name: str, fill: Callable[[Path], Path], read: Callable[[
 def _make_ours(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MARK).exists():
-        (folder / MARK).write_text(MARK_TEXT)
+        write_text(folder / MARK, MARK_TEXT)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove partial downloads of programs that were killed."""
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Write the files of a folder to the disk, before they take the place of others."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync_entries(path)
+    _sync_entries(folder)
+
+
+def _sync_entries(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some file systems cannot.
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _set_aside(damaged: Path, fetched: Path) -> None:

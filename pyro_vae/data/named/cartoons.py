@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyro_vae.data.downloads.places import Place, data_folder, first_that_works, search_folders
 from pyro_vae.data.images import Dataset
-from pyro_vae.data.messages import DataError, NotFound
+from pyro_vae.data.messages import DataError, NotFound, shown_path, some
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.arrays import load_arrays
 from pyro_vae.data.readers.attributes import read_per_image
@@ -51,7 +51,7 @@ def read_place(folder: Path, options: LoadOptions) -> Dataset:
     """
     arrays = sorted(folder.glob("*.npz"))
     if len(arrays) > 1:
-        found = ", ".join(path.name for path in arrays)
+        found = some([path.name for path in arrays])
         raise DataError(f"holds several arrays ({found}): give the path of one")
     if arrays:
         return load_arrays(arrays[0], options)
@@ -75,7 +75,7 @@ def load_cartoon_folder(folder: Path, options: LoadOptions) -> Dataset:
     _refuse_twice(paths, folder)
     attributes = read_per_image([path.with_suffix(".csv") for path in paths])
     train, test = divide(ImageFiles(paths, attributes=attributes), NAME, options)
-    return read_parts(NAME, train, test, options, source=str(folder))
+    return read_parts(NAME, train, test, options, source=shown_path(folder))
 
 
 def _refuse_twice(paths: list[Path], folder: Path) -> None:

@@ -1,12 +1,21 @@
-"""CIFAR-10 from torchvision's files, found or downloaded, and verified by torchvision's md5s."""
+"""CIFAR-10 from torchvision's files, found or downloaded, and verified by torchvision's md5s.
 
-import warnings
-from collections.abc import Iterator
+The files are pickles. Nothing but arrays and plain values is taken from them: no code is run.
+"""
+
+import codecs
+import hashlib
+import io
+import pickle
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
+from pyro_vae._files import open_regular
 from pyro_vae.data.downloads._torchvision import import_torchvision
 from pyro_vae.data.downloads.places import (
     Place,
@@ -18,10 +27,11 @@ from pyro_vae.data.downloads.places import (
     socket_timeout,
 )
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError, NotFound, say
+from pyro_vae.data.messages import DataError, NotFound, one_line, say, shown_path
 from pyro_vae.data.options import LoadOptions
 
 NAME = "cifar10"
+_LARGEST = 2**26  # bytes of a file; a real one holds 31 MB
 FOLDER = "cifar-10-batches-py"  # torchvision's name for the unpacked archive
 
 
@@ -58,8 +68,12 @@ def download_with_torchvision(temporary: Path) -> Path:
     """Let torchvision download and unpack into `temporary`; return the unpacked folder."""
     datasets = import_torchvision().datasets
     say(f"downloading {NAME} with torchvision (170 MB)")
+    cifar = datasets.CIFAR10
     with socket_timeout():
-        datasets.CIFAR10(temporary, download=True)
+        # Not by making a `CIFAR10`, which would unpickle the files.
+        datasets.utils.download_and_extract_archive(
+            cifar.url, str(temporary), filename=cifar.filename, md5=cifar.tgz_md5
+        )
     return temporary / FOLDER
 
 
@@ -76,24 +90,61 @@ def read_folder(folder: Path, origin: str | None = None) -> Dataset:
     """
     if not folder.is_dir():
         raise NotFound("no such folder")
-    source = f"{NAME}, {origin or folder}"
+    source = f"{NAME}, {shown_path(origin or folder)}"
     return Dataset(NAME, _read_part(folder, True, source), _read_part(folder, False, source))
 
 
 def _read_part(folder: Path, train: bool, source: str) -> ImageData:
+    cifar = import_torchvision().datasets.CIFAR10
     try:
-        with warnings.catch_warnings():
-            # The files are pickles of an old NumPy, of which a new one warns.
-            warnings.simplefilter("ignore")
-            part = import_torchvision().datasets.CIFAR10(folder.parent, train=train)
-    except RuntimeError as error:
-        raise DataError(f"a file in it is missing or damaged ({error})") from error
-    return ImageData(
-        images=torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
-        labels=torch.tensor(part.targets, dtype=torch.int64),
-        class_names=tuple(part.classes),
-        source=source,
-    )
+        files = cifar.train_list if train else cifar.test_list
+        batches = [_read_verified(folder / name, md5) for name, md5 in files]
+        names = _read_verified(folder / cifar.meta["filename"], cifar.meta["md5"])
+        images = np.vstack([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+        labels = [label for batch in batches for label in batch["labels"]]
+        return ImageData(
+            images=torch.from_numpy(images),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            class_names=tuple(names[cifar.meta["key"]]),
+            source=source,
+        )
+    except Exception as error:  # A damaged pickle is answered with many kinds.
+        raise DataError(f"a file in it is missing or damaged ({one_line(error)})") from error
 
+
+def _read_verified(path: Path, md5: str) -> Any:
+    """Return the content of a file that has the right md5."""
+    with open_regular(path) as file:
+        content = file.read(_LARGEST)
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(f"{path.name} has md5 {found}, should be {md5}")
+    return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler of plain values and arrays, which looks nothing else up."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
+        if found is None:
+            raise DataError(f"it names {module}.{name}, and only arrays are read")
+        return found
+
+
+def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
+    """Return what an array is made of, in pickles of old and new versions of Python and NumPy."""
+    rebuild: Any = np.zeros(1).__reduce__()[0]
+    from_buffer: Any = np.zeros(1).__reduce_ex__(5)[0]
+    return {
+        ("numpy.core.multiarray", "_reconstruct"): rebuild,
+        ("numpy.core.numeric", "_frombuffer"): from_buffer,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): codecs.encode,
+    }
+
+
+_ALLOWED = _allowed()
 
 LOADERS = {NAME: load_cifar10}

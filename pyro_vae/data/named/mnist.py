@@ -7,6 +7,7 @@ big-endian 32-bit number, then the values.
 
 import gzip
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae._files import open_regular
 from pyro_vae.data.downloads import debian
 from pyro_vae.data.downloads._torchvision import import_torchvision
 from pyro_vae.data.downloads.places import (
@@ -29,7 +31,7 @@ from pyro_vae.data.downloads.places import (
     socket_timeout,
 )
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError, NotFound, say
+from pyro_vae.data.messages import DataError, NotFound, reason, say, shown_path
 from pyro_vae.data.options import LoadOptions
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -37,6 +39,9 @@ TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
 TEST_LABELS = "t10k-labels-idx1-ubyte"
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+
+_DIMENSIONS = 8  # an IDX file of images has three
+_LARGEST = 2**30  # bytes of a file's content, to which a few bytes may claim to unpack
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's packages of data sets install
 
@@ -172,7 +177,7 @@ def read_folder(spec: IdxDataset, folder: Path, origin: str | None = None) -> Da
             images=content[images].unsqueeze(1),
             labels=content[labels].long(),
             class_names=spec.class_names,
-            source=f"{spec.name}, {origin or folder}",
+            source=f"{spec.name}, {shown_path(origin or folder)}",
         )
 
     return Dataset(spec.name, part(TRAIN_IMAGES, TRAIN_LABELS), part(TEST_IMAGES, TEST_LABELS))
@@ -182,14 +187,18 @@ def _versions(folder: Path, name: str) -> list[Path]:
     return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
 
 
-def _read_verified(folder: Path, name: str, md5: str) -> bytes:
+def _read_verified(folder: Path, name: str, md5: str) -> bytearray:
     """Return the content of the first version of a file that has the right md5."""
     faults = []
     for path in _versions(folder, name):
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
+            content = _read(path)
         except (OSError, EOFError, zlib.error) as error:
-            faults.append(f"{path.name} is damaged or cut short ({error})")
+            why = reason(error) if isinstance(error, OSError) else error
+            faults.append(f"{path.name} is damaged or cut short ({why})")
+            continue
+        if len(content) > _LARGEST:
+            faults.append(f"{path.name} holds more than {_LARGEST:,} bytes")
             continue
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found == md5:
@@ -198,18 +207,30 @@ def _read_verified(folder: Path, name: str, md5: str) -> bytes:
     raise DataError("; ".join(faults))
 
 
-def parse_idx(content: bytes) -> Tensor:
+def _read(path: Path) -> bytearray:
+    """Return the content of a file, unpacked if it is gzipped; what is too large is cut off."""
+    content = bytearray()
+    with open_regular(path) as file:
+        source = gzip.GzipFile(fileobj=file) if path.suffix else file
+        while len(content) <= _LARGEST and (part := source.read(1 << 20)):
+            content += part
+    return content
+
+
+def parse_idx(content: bytes | bytearray) -> Tensor:
     """Return the values of an IDX file, uint8, in the shape that its header states.
 
     Raises:
         DataError: the header is not that of unsigned bytes, or the length does not match it.
     """
-    if content[:3] != b"\0\0\x08":
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 0 < content[3] <= _DIMENSIONS:
         raise DataError("not an IDX file of unsigned bytes")
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
-    if values.size != np.prod(shape):
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise DataError("the header of an IDX file is cut short")
+    shape = np.frombuffer(content, ">u4", content[3], offset=4).tolist()
+    values = np.frombuffer(content, np.uint8, offset=start)
+    if values.size != math.prod(shape):
         raise DataError(f"an IDX file of shape {shape} cannot have {values.size} values")
     return torch.from_numpy(values.reshape(shape).copy())
 

@@ -15,30 +15,33 @@ if both the second and the last are, the array is refused. Values are bytes, who
 `attributes.csv` beside an `.npz` file is read by `pyro_vae.data.readers.attributes`.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.data.capacity import refuse_too_large, should_stream
+from pyro_vae._files import open_regular
+from pyro_vae.data.capacity import should_stream
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError, one_line, say
+from pyro_vae.data.messages import DataError, escaped, say, shown_path
 from pyro_vae.data.options import LoadOptions
+from pyro_vae.data.readers.array_files import COPIES, check_header, read_arrays
 from pyro_vae.data.readers.attributes import read_table
 from pyro_vae.data.splits import shuffled, split_by_seed
 from pyro_vae.data.streams import Stream
 
-SUFFIXES = (".npy", ".npz", ".pt", ".pth")
-
 _MOST_CHANNELS = 4
-#: Copies in memory at once: images as read and as (N, C, H, W), or that and in split order.
-_COPIES = 2
+#: The arrays that are read of a file; others are left alone.
+_WANTED = (
+    *("images", "labels", "train_images", "train_labels", "test_images", "test_labels"),
+    *("class_names", "names"),
+)
 
 
 def load_arrays(path: Path, options: LoadOptions) -> Dataset:
@@ -47,17 +50,11 @@ def load_arrays(path: Path, options: LoadOptions) -> Dataset:
     Raises:
         DataError: the file cannot be read, or its content does not fit that description.
     """
-    name = path.stem
+    name = shown_path(path.stem)
     if path.suffix == ".npy" and (stream := _stream(path, options)) is not None:
-        data = ImageData(stream, source=str(path))
+        data = ImageData(stream, source=shown_path(path))
         return split_by_seed(name, data, options.test_fraction, options.seed)
-    refuse_too_large(
-        _COPIES * _content_bytes(path),
-        options,
-        str(path),
-        "save the images as bytes in an .npy file, which is read batch by batch",
-    )
-    content = _read_file(path)
+    content = read_arrays(path, _WANTED, options)
     if "train_images" in content and "test_images" in content:
         train = _shuffled_if_sorted(_part(content, "train_", path), options.seed)
         return Dataset(name, train, _part(content, "test_", path))
@@ -68,34 +65,35 @@ def load_arrays(path: Path, options: LoadOptions) -> Dataset:
     return split_by_seed(name, data, options.test_fraction, options.seed)
 
 
-def _part(content: dict[str, np.ndarray], prefix: str, path: Path) -> ImageData:
+def _part(content: dict[str, Any], prefix: str, path: Path) -> ImageData:
     key = f"{prefix}images"
     if key not in content:
         found = ", ".join(content) or "nothing"
         raise DataError(
             f"{path} holds {found}: name the images `images`, or `train_images` and `test_images`"
         )
-    names = content.get("class_names")
-    return ImageData(
-        # Popped, so that the array as read is freed before the images are split.
-        images=torch.from_numpy(to_images(content.pop(key), f"{path.name}: {key}")),
-        labels=_to_labels(content.get(f"{prefix}labels"), f"{path.name}: {prefix}labels"),
-        class_names=None if names is None else tuple(str(name) for name in names),
-        source=str(path),
-    )
+    # Popped, so that the array as read is freed before the images are split.
+    images = to_images(content.pop(key), f"{path.name}: {key}")
+    labels = _to_labels(content.get(f"{prefix}labels"), f"{path.name}: {prefix}labels")
+    names = _to_names(content.get("class_names"), f"{path.name}: class_names")
+    class_names = None if names is None else tuple(escaped(name) for name in names)
+    try:
+        return ImageData(torch.from_numpy(images), labels, class_names, source=shown_path(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _stream(path: Path, options: LoadOptions) -> Stream | None:
     """Return the images of an `.npy` file as a stream, or None if they go into memory."""
-    reader = ArrayReader(path)
     try:
+        reader = ArrayReader(path, _state(path))
         array = reader.array
-    except Exception:  # `_read_file` reports what is wrong with it.
+    except Exception:  # `read_arrays` reports what is wrong with it.
         return None
     if array.size == 0:
         return None
     images = _to_nchw(array, f"{path.name}: images")
-    if not should_stream(len(images), images.shape[1:], options, str(path), _COPIES):
+    if not should_stream(len(images), images.shape[1:], options, str(path), COPIES):
         return None
     if array.dtype != np.uint8 or array[:1000].max() <= 1:
         found = "binary values" if array.dtype == np.uint8 else array.dtype
@@ -106,6 +104,12 @@ def _stream(path: Path, options: LoadOptions) -> Stream | None:
     return Stream(reader, torch.arange(len(images)))
 
 
+def _state(path: Path) -> tuple[int, int]:
+    """Return what tells whether a file has changed: its size and the time of its last change."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
     """A callable that reads the images at some positions of an `.npy` file of bytes.
@@ -114,63 +118,34 @@ class ArrayReader:
     """
 
     path: Path
+    state: tuple[int, int]
+    """The size of the file, and the time of its last change, when it was found."""
 
     @cached_property
     def array(self) -> np.ndarray:
         """The file's content, mapped into memory: the system reads a part when it is used."""
+        with open_regular(self.path) as file:
+            check_header(file, os.fstat(file.fileno()).st_size)
         return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def __call__(self, positions: Tensor) -> Tensor:
+        self._require_unchanged()  # The system would end a program that reads past a file's end.
         taken = _to_nchw(self.array, self.path.name)[positions.numpy()]
         return torch.from_numpy(np.ascontiguousarray(taken))
 
+    def _require_unchanged(self) -> None:
+        try:
+            unchanged = _state(self.path) == self.state
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise DataError(f"{self.path} was changed while its images were in use: start again")
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}  # A worker opens the file itself.
+        return {"path": self.path, "state": self.state}  # A worker opens the file itself.
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def _content_bytes(path: Path) -> int:
-    """Return roughly how many bytes of memory a file's arrays take, or 0 if that is unknown."""
-    try:
-        if path.suffix != ".npz":
-            return path.stat().st_size
-        with ZipFile(path) as members:
-            return sum(member.file_size for member in members.infolist())
-    except (OSError, BadZipFile):  # `_read_file` reports what is wrong with it.
-        return 0
-
-
-def _read_file(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by name; a single array is named `images`."""
-    try:
-        if path.suffix in (".pt", ".pth"):
-            return _named(torch.load(path, map_location="cpu", weights_only=True))
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"images": loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except Exception as error:  # NumPy and PyTorch raise many kinds for a damaged file
-        raise DataError(
-            f"{path} cannot be read: it is damaged, cut short, or holds Python objects instead of "
-            f"plain arrays: save it again with np.savez or torch.save ({one_line(error)[:200]})"
-        ) from error
-
-
-def _named(loaded: Any) -> dict[str, np.ndarray]:
-    items = {"images": loaded} if isinstance(loaded, torch.Tensor) else loaded
-    if not isinstance(items, dict):
-        raise DataError(f"a {type(loaded).__name__}, not a tensor or a dict of tensors")
-    return {str(key): _as_numpy(value) for key, value in items.items()}
-
-
-def _as_numpy(value: Any) -> np.ndarray:
-    if not isinstance(value, torch.Tensor):
-        return np.asarray(value)
-    value = value.detach()
-    return (value.float() if value.is_floating_point() else value).numpy()
 
 
 def to_images(array: np.ndarray, what: str) -> np.ndarray:
@@ -232,12 +207,33 @@ def _from_unit(array: np.ndarray, what: str, binary: bool) -> np.ndarray:
     return np.rint(array * np.float32(255)).astype(np.uint8)
 
 
-def _to_labels(array: np.ndarray | None, what: str) -> torch.Tensor | None:
+def _to_labels(array: np.ndarray | None, what: str) -> Tensor | None:
     if array is None:
         return None
     if array.dtype.kind not in "ui":
         raise DataError(f"{what} holds {array.dtype}: labels must be whole numbers, one per image")
-    return torch.from_numpy(array.astype(np.int64).reshape(len(array), -1)).squeeze(1)
+    if array.ndim == 0 or array.size != len(array):
+        raise DataError(f"{what} has shape {array.shape}: labels must be one number per image")
+    if array.size and (array.min() < 0 or array.max() >= 2**63):
+        raise DataError(
+            f"{what} run from {array.min()} to {array.max()}: they must be 0 or more, and below "
+            "2^63"
+        )
+    return torch.from_numpy(array.astype(np.int64).reshape(len(array)))
+
+
+def _to_names(array: np.ndarray | None, what: str) -> list[str] | None:
+    if array is None:
+        return None
+    if array.ndim != 1:
+        raise DataError(f"{what} has shape {array.shape}: it must be a list of names")
+    try:
+        return [
+            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
+            for each in array
+        ]
+    except (SystemError, ValueError) as error:  # Numbers that are no characters.
+        raise DataError(f"{what} holds something other than text: save the names again") from error
 
 
 def _shuffled_if_sorted(data: ImageData, seed: int) -> ImageData:
@@ -250,10 +246,9 @@ def _shuffled_if_sorted(data: ImageData, seed: int) -> ImageData:
 
 
 def _attributes_beside(
-    path: Path, content: Mapping[str, np.ndarray], count: int
-) -> dict[str, torch.Tensor] | None:
+    path: Path, content: Mapping[str, Any], count: int
+) -> dict[str, Tensor] | None:
     table = path.with_name("attributes.csv")
-    if not table.exists():
+    if not os.path.lexists(table):
         return None
-    names = content.get("names")
-    return read_table(table, count, None if names is None else [str(name) for name in names])
+    return read_table(table, count, _to_names(content.get("names"), f"{path.name}: names"))

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from pyro_vae.data.images import Dataset
-from pyro_vae.data.messages import DataError, say, some, warn
+from pyro_vae.data.messages import DataError, reason, say, shown_path, some, warn
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.image_files import ImageFiles, read_parts
 from pyro_vae.data.readers.image_formats import SUFFIXES
@@ -32,9 +32,9 @@ def load_folder(folder: Path, options: LoadOptions) -> Dataset:
         DataError: there are fewer than 2 images, some cannot be read and are not to be skipped, or
             some lie outside the classes.
     """
-    name = folder.resolve().name
+    name = shown_path(folder.resolve().name)
     train, test = list_parts(folder, name, options)
-    return read_parts(name, train, test, options, source=str(folder))
+    return read_parts(name, train, test, options, source=shown_path(folder))
 
 
 def list_parts(folder: Path, name: str, options: LoadOptions) -> tuple[ImageFiles, ImageFiles]:
@@ -84,17 +84,22 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
         )
     if len(class_names) == 1:
         warn(f"{folder} has one class only, {class_names[0]!r}: every label is 0")
-    return ImageFiles(paths, torch.tensor([number[home] for home in homes]), class_names)
+    labels = torch.tensor([number[home] for home in homes])
+    return ImageFiles(paths, labels, tuple(shown_path(name) for name in class_names))
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=_warn_of, followlinks=True):
         seen.add(os.path.realpath(here))
         folders[:] = [name for name in folders if not _skip(Path(here, name), seen)]
         for name in files:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
                 yield Path(here, name)
+
+
+def _warn_of(error: OSError) -> None:
+    warn(f"{error.filename} cannot be read ({reason(error)}): its images are left out")
 
 
 def _skip(folder: Path, seen: set[str]) -> bool:

@@ -1,6 +1,7 @@
 """Many image files in one shape: read into one tensor, or left in place as a stream."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +12,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.data.capacity import should_stream
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError, say, warn
+from pyro_vae.data.messages import DataError, say, shown_path, warn
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.image_formats import Header, read_header, read_pixels
 from pyro_vae.data.streams import Stream, selected
@@ -95,7 +97,14 @@ def read_images(
 
 
 def _tensor(paths: list[Path], shape: tuple[int, int, int], faults: dict[Path, str]) -> Tensor:
-    images = torch.empty((len(paths), *shape), dtype=torch.uint8)
+    try:
+        images = torch.empty((len(paths), *shape), dtype=torch.uint8)
+    except RuntimeError as error:  # Where `stream=False` insists on more than there is.
+        channels, height, width = shape
+        raise DataError(
+            f"there is no memory for {len(paths)} images of {channels}×{height}×{width}: choose a "
+            "smaller size (size=64, --size 64), or leave out stream=False"
+        ) from error
     readers = _each(partial(read_pixels, shape=shape), paths, faults, "reading images")
     count = 0
     for count, (_, pixels) in enumerate(readers, start=1):
@@ -145,7 +154,9 @@ def _each(
             return error
 
     threads = min(os.cpu_count() or 1, _MOST_THREADS)  # Pillow releases Python's lock to decode
-    with ThreadPool(threads) as pool:
+    with warnings.catch_warnings(), ThreadPool(threads) as pool:
+        # Too many pixels are refused in `read_header`, in words of this library.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = pool.imap(attempt, paths, chunksize=8)
         bar = tqdm(results, task, len(paths), disable=len(paths) < _MANY, leave=False)
         for path, result in zip(paths, bar, strict=True):
@@ -188,7 +199,8 @@ def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source
         (height, width), path = min(small)
         warn(
             f"{source}: {len(small)} of {len(headers)} images are smaller than "
-            f"{size[0]}×{size[1]} and are enlarged; the smallest is {path.name}, {height}×{width}"
+            f"{size[0]}×{size[1]} and are enlarged; the smallest is {shown_path(path.name)}, "
+            f"{height}×{width}"
         )
 
 
@@ -206,7 +218,7 @@ def _report_faults(
 
 def _unreadable(faults: dict[Path, str], paths: list[Path], source: str) -> DataError:
     ordered = sorted(faults.items())
-    lines = [f"  - {path}: {reason}" for path, reason in ordered[:_LISTED]]
+    lines = [f"  - {shown_path(path)}: {reason}" for path, reason in ordered[:_LISTED]]
     if len(ordered) > _LISTED:
         lines.append(f"  - and {len(ordered) - _LISTED} more")
     return DataError(

@@ -1,14 +1,18 @@
 """One image file, of any format that Pillow reads, as bytes of a given shape."""
 
+import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pyro_vae.data.messages import DataError, one_line
+from pyro_vae._files import FileError, open_regular
+from pyro_vae.data.messages import DataError, one_line, reason
 from pyro_vae.data.resizing import center_crop
 
 #: The files that are taken for images.
@@ -16,6 +20,18 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"),
 )
+
+#: What Pillow may take them for, whatever their names; for some other formats it starts programs.
+_FORMATS = (
+    *("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF"),
+    *("DDS", "ICNS", "ICO", "PCX", "PSD", "QOI", "SGI"),
+)
+_MOST_PIXELS = 89_478_485  # Pillow warns of more, which a few bytes can claim
+_MOST_PACKED = 200  # pixels that a byte of a huge image's file may stand for
+_HUGE = 2**25  # pixels that any file may hold
+_LARGE = 2**22  # pixels from which one image is decoded at a time, so that memory stays bounded
+_TOO_MANY = f"more than {_MOST_PIXELS:,} pixels: make it smaller"
+_one_large = threading.Lock()
 
 _ORIENTATION = 0x0112  # the EXIF tag for how the camera was held; 5 to 8: on its side
 _ON_ITS_SIDE = range(5, 9)
@@ -54,24 +70,53 @@ def read_pixels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         DataError: it cannot be decoded; the message is the reason, without the file's name.
     """
     channels, height, width = shape
-    with _opened(path) as opened:
-        image = _on_white(_to_8_bits(ImageOps.exif_transpose(opened)))
-        image = _resized(image.convert("L" if channels == 1 else "RGB"), (height, width))
-        return np.array(image).reshape(height, width, channels).transpose(2, 0, 1)
+    with _opened(path) as image:
+        large = image.width * image.height > _LARGE or height * width > _LARGE
+        with _one_large if large else nullcontext():
+            ImageOps.exif_transpose(image, in_place=True)
+            image = _on_white(_to_8_bits(image))
+            image = _resized(image.convert("L" if channels == 1 else "RGB"), (height, width))
+            return np.array(image).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
-            yield image
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise DataError("an empty file")
+            with Image.open(file, formats=_formats()) as image:
+                _refuse_too_many_pixels(image, size)
+                yield image
     except DataError:
         raise
+    except FileError:
+        raise DataError("not a regular file") from None
     except UnidentifiedImageError as error:
-        empty = path.stat().st_size == 0
-        raise DataError("an empty file" if empty else "not an image, despite its name") from error
+        raise DataError("not an image, despite its name") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(_TOO_MANY) from error
+    except OSError as error:
+        raise DataError(reason(error)) from error
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
         raise DataError(one_line(error)) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that the installed version of Pillow knows."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _refuse_too_many_pixels(image: Image.Image, size: int) -> None:
+    """Refuse what a small file claims to hold; images of an ordinary size may be blank."""
+    pixels = image.width * image.height
+    if pixels > _MOST_PIXELS:
+        raise DataError(_TOO_MANY)
+    if pixels > _HUGE and pixels > _MOST_PACKED * size:
+        raise DataError(f"{size:,} bytes that claim to be {pixels:,} pixels: make it smaller")
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -82,14 +127,16 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     top = 1.0 if image.mode == "F" else 65535.0
     if not (values.min() >= 0 and values.max() <= top):
         raise DataError(f"gray levels outside 0 to {top:g}")
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    scaled = values * (255 / top)
+    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Put a transparent image on a white background."""
     if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
         return image
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
