@@ -13,6 +13,8 @@ from pyro_vae.errors import PyroVAEError
 
 #: What file systems answer that cannot write a folder's entries on request.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
+#: What file systems answer that give a file one name only.
+_ONE_NAME = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class FileError(PyroVAEError, OSError):
@@ -114,12 +116,22 @@ def write_json(path: Path, value: Any, *, within: Path | None = None) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", within=within)
 
 
-def keep_previous(path: Path) -> Path:
-    """Move a file aside, if there is one, and return its new name: best.pt, best.previous.pt."""
+def keep_previous(path: Path) -> None:
+    """Keep a file, if there is one, under a second name, while a new one takes its place."""
     aside = previous(path)
+    partial = aside.with_name(f".{aside.name}.{os.getpid()}.partial")
     with suppress(FileNotFoundError):
-        os.replace(path, aside)
-    return aside
+        try:
+            partial.unlink(missing_ok=True)
+            os.link(path, partial, follow_symlinks=False)
+            os.replace(partial, aside)
+        except OSError as error:
+            if error.errno not in _ONE_NAME:
+                raise
+            os.replace(path, aside)  # For a moment, nothing has the file's own name.
+        finally:
+            with suppress(OSError):  # Two names of one file stay two: `replace` then does nothing.
+                partial.unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:

@@ -38,6 +38,14 @@ def command_line() -> str:
     return shlex.join([called, *arguments])
 
 
+def repeated_with(option: str) -> str | None:
+    """Return the command that started this program with an option added; None in other programs."""
+    called = Path(sys.argv[0])
+    as_module = (called.parent.name, called.name) == ("pyro_vae", "__main__.py")
+    ours = as_module or called.name in (PROGRAM, *SCRIPTS.values())
+    return f"{command_line()} {option}" if ours else None
+
+
 def python() -> str:
     """Return how to call the Python that is running."""
     found = shutil.which("python")

@@ -14,6 +14,8 @@ from pyro_vae.errors import PyroVAEError
 
 #: A file holds a record for each tensor, and a few more.
 _MOST_RECORDS = 100_000
+#: The mark of a folder: torch reads nothing of such a record, and leaves memory as it was.
+_FOLDER = 0x10
 #: Values, nested ones included, that are not tensors.
 _MOST_VALUES = 5_000_000
 
@@ -72,6 +74,8 @@ def verify(file: BinaryIO) -> None:
                 raise DamagedFileError("two of its records have one name.")
             if any(record.compress_type != zipfile.ZIP_STORED for record in records):
                 raise DamagedFileError("its records are compressed, which torch never does.")
+            if any(record.external_attr & _FOLDER for record in records):
+                raise DamagedFileError("one of its records is marked as a folder.")
             damaged = archive.testzip()
     except DamagedFileError:
         raise

@@ -5,6 +5,7 @@ checksum of every record is verified. The `VAE` is rebuilt from this library's s
 without the script that trained it: first without memory, to compare its shapes with the file's.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from pyro_vae._files import previous
 from pyro_vae._module import ForeignError, build, describe
 from pyro_vae._spelling import old_names
 from pyro_vae._tensors import DamagedFileError, load_tensors, save_tensors
@@ -161,6 +163,27 @@ def contents(path: str | Path, *, within: Path | None = None) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
     _check_structure(found, path)
     return dict(found)
+
+
+def newest_contents(path: str | Path, *, within: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """Return the contents of a checkpoint of a run, and where they are from.
+
+    Where it is damaged, they are those of the one before it, which a run keeps beside it; a warning
+    says so.
+
+    Raises:
+        CheckpointError: neither can be read.
+    """
+    path = Path(path)
+    try:
+        return contents(path, within=within), path
+    except CheckpointError as error:
+        before = previous(path)
+        if not before.exists():
+            raise
+        found = contents(before, within=within)
+        warnings.warn(f"{error} The one before it is used: {before}.", UserWarning, stacklevel=2)
+        return found, before
 
 
 __getattr__ = old_names(__name__, {"read": contents})

@@ -14,7 +14,7 @@ import torch
 
 import pyro_vae
 from pyro_vae._program import python
-from pyro_vae.commands import COMMANDS
+from pyro_vae.commands import COMMANDS, main
 from pyro_vae.commands.train import with_images
 
 PACKAGE = Path(pyro_vae.__file__).parent
@@ -60,8 +60,10 @@ def test_the_commands_are_listed_under_the_name_the_program_was_called_by(tmp_pa
 
 
 def test_a_misspelled_command_is_answered_with_the_nearest(monkeypatch, capsys):
-    _, code = called(monkeypatch, capsys, "trian")
-    assert "There is no command 'trian'. Did you mean train?" in str(code)
+    with pytest.raises(SystemExit) as stop:
+        main(["trian"])
+    assert "There is no command 'trian'. Did you mean train?" in capsys.readouterr().err
+    assert stop.value.code == 2
     assert called(monkeypatch, capsys, "--version") == (f"{pyro_vae.__version__}\n", 0)
 
 
@@ -88,7 +90,14 @@ def test_what_an_error_recommends_works_with_a_class_of_ones_own_and_is_recorded
     assert "mine.MyPrior" in (folder / "config.yaml").read_text()
     assert not (folder / "report.html").exists()
     (command,) = re.findall(r"`(.*?)` draws them", done.stdout)
-    assert shlex.split(command) == [*shlex.split(python()), "-m", "pyro_vae", "analyze", "my run"]
+    assert shlex.split(command) == [
+        *shlex.split(python()),
+        "-m",
+        "pyro_vae",
+        "analyze",
+        "my run",
+        "--trust",
+    ]
 
     (start,) = json.loads((folder / "provenance.json").read_text())
     assert start["versions"]["torch"] == str(torch.__version__)
@@ -96,7 +105,10 @@ def test_what_an_error_recommends_works_with_a_class_of_ones_own_and_is_recorded
     assert start["machine"]["cores"] == os.cpu_count() and start["machine"]["device"]
     assert "--prior mine.MyPrior" in start["command"] and "'my run'" in start["command"]
 
-    numbers = run(tmp_path, INSTALLED, "evaluate", "my run", "--json")
+    refused = run(tmp_path, INSTALLED, "evaluate", "my run", "--json")
+    assert refused.returncode == 2 and "mine.MyPrior" in refused.stderr
+    (command,) = re.findall(r"`(.*?)`", refused.stderr)
+    numbers = run(tmp_path, shlex.split(command))
     assert numbers.returncode == 0, numbers.stderr
     assert json.loads(numbers.stdout)["rate"] is not None
 

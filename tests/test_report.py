@@ -38,7 +38,7 @@ DRAWN = ["reconstruct_after_train", "training_curves", "interpolation_film"]
 CONFIGURATION = """\
 data: digits
 likelihood:
-  class_path: a.b.Normal
+  class_path: pyro_vae.likelihoods.Normal
   init_args:
     scale: 0.5
     learned: true

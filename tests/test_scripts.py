@@ -98,7 +98,7 @@ def test_pictures_are_drawn_again_by_name(trained):
     assert done.returncode == 0, done.stderr
     assert target.exists() and "latent_distribution.png" in done.stdout
     refused = run(trained, "analyze.py", "runs/first", "--out", "elsewhere")
-    assert refused.returncode == 1 and "--out is for several runs" in refused.stderr
+    assert refused.returncode == 2 and "--out is for several runs" in refused.stderr
 
 
 def test_a_finished_run_goes_on_with_more_epochs(trained):
@@ -164,7 +164,7 @@ def test_a_run_starts_from_the_weights_of_another(trained):
     assert second[0]["validation_elbo"] == pytest.approx(before["validation_elbo"], rel=0.01)
     other = ("--data", "digits", "--latent-size", 3, "--start-from", "runs/first")
     refused = run(trained, "train_svi.py", *other)
-    assert refused.returncode == 1 and "different one" in refused.stderr
+    assert refused.returncode == 2 and "different one" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -189,7 +189,7 @@ def test_results_of_many_runs_in_one_table(trained):
     (trained / "runs" / "first" / "evaluation.json").rename(trained / "kept")
     refused = run(trained, "results.py", "runs/first", "runs")
     (trained / "kept").rename(trained / "runs" / "first" / "evaluation.json")
-    assert refused.returncode == 1 and "evaluate.py" in refused.stderr
+    assert refused.returncode == 2 and "evaluate.py" in refused.stderr
     assert "runs is left out: it holds no run" in refused.stderr
 
 
@@ -284,7 +284,7 @@ def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
         time.sleep(0.1)
     training.send_signal(signal.SIGINT)
     _, error = training.communicate(timeout=60)
-    assert training.returncode == 1 and "Traceback" not in error
+    assert training.returncode == 128 + signal.SIGINT and "Traceback" not in error
     assert "--resume --out stopped" in error
     assert run(tmp_path, "evaluate.py", "stopped").returncode == 0
     epochs = len(json.loads((folder / "history.json").read_text()))

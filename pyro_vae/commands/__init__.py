@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pyro_vae._program import program
 from pyro_vae._settings import suggestion
-from pyro_vae.commands.console import plain_errors, show_messages
+from pyro_vae.commands.console import fail, plain_errors, show_messages
 
 COMMANDS = {
     "train": "train a model on images, evaluate it and draw what it learned",
@@ -31,16 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(__version__)
     elif name not in COMMANDS:
-        sys.exit(f"error: There is no command {name!r}. {suggestion(name, COMMANDS)}")
+        fail(f"There is no command {name!r}. {suggestion(name, COMMANDS)}", 2)
     else:
         run(name, rest)
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
     """Run a command; where the cause of an error is known, end with a sentence."""
-    if os.getcwd() not in sys.path:  # Where classes of one's own are found: --prior mine.MyPrior
-        sys.path.append(os.getcwd())
     show_messages()
+    # Where a user's own parts are found: --prior mine.MyPrior.
+    if (name == "train" or "--trust" in arguments) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     with plain_errors():
         importlib.import_module(f"pyro_vae.commands.{name}").main(list(arguments))
 

@@ -14,7 +14,7 @@ from pyro_vae.analysis.suite import chosen
 from pyro_vae.commands.compare import compare
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import ConfigurationError, Formatter
+from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
 from pyro_vae.experiments.parsing import Parser
 
 DESCRIPTION = """Draw every picture of a trained run, and write its report and its latent explorer.
@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> None:
     """Draw what the command line asks for."""
     keep_freed_memory()
     settings = options().read(arguments)
-    experiments = [Experiment.open(run) for run in dict.fromkeys(settings.run)]
+    experiments = [
+        Experiment.open(run, trust=settings.trust) for run in dict.fromkeys(settings.run)
+    ]
     subjects = [subject(experiment, settings) for experiment in experiments]
     check(settings, subjects)
     if len(experiments) == 1:
@@ -97,6 +99,7 @@ def options() -> Parser:
         type=str | None,
         help="folder for a comparison of several runs (default: runs/compared)",
     )
+    result.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     return result
 
 

@@ -3,7 +3,6 @@
 `pyro-vae analyze` does this where it is given more than one run.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from pyro_vae._files import write_text
 from pyro_vae.analysis import PICTURES, Subject, comparison
 from pyro_vae.analysis.animation import frame_beside, save_gif
+from pyro_vae.analysis.style import save_figure
 from pyro_vae.analysis.suite import missing
 from pyro_vae.evaluation.table import ROWS
 from pyro_vae.experiments import Experiment
@@ -84,24 +84,24 @@ def compare_pictures(name: str, runs: Mapping[str, Subject], folder: Path) -> li
         return []
     path = folder / picture.file
     if picture.together:
-        picture.together(shown).savefig(path)
+        save_figure(picture.together(shown), path, within=folder)
         return [path]
     made = {label: picture.make(subject) for label, subject in shown.items()}
     films = [frames for frames in made.values() if isinstance(frames, list)]
     if films:
-        save_gif([frame_beside(each) for each in zip(*films, strict=False)], path)
+        frames = [frame_beside(each) for each in zip(*films, strict=False)]
+        save_gif(frames, path, within=folder)
     else:
         figures = {label: each for label, each in made.items() if isinstance(each, Figure)}
-        comparison.beside(figures, columns=len(figures)).savefig(path)
+        save_figure(comparison.beside(figures, columns=len(figures)), path, within=folder)
     return [path]
 
 
 def evaluated(experiment: Experiment, device: str | None) -> dict[str, Any]:
     """Return the numbers that a run reached; it is evaluated now if it was not yet."""
-    if experiment.run.evaluation.exists():
-        numbers: dict[str, Any] = json.loads(experiment.run.evaluation.read_text())
-        return numbers
-    return experiment.evaluate(experiment.load().to(choose_device(device)))
+    return experiment.run.numbers() or experiment.evaluate(
+        experiment.load().to(choose_device(device))
+    )
 
 
 def trade_off(numbers: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
@@ -109,12 +109,13 @@ def trade_off(numbers: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Pa
     points = [
         (label, each["distortion"], each["rate"])
         for label, each in numbers.items()
-        if each["rate"] is not None
+        if each.get("distortion") is not None and each.get("rate") is not None
     ]
     if not points:
         return []
     path = folder / "rate_distortion.png"
-    comparison.rate_distortion(sorted(points, key=lambda point: point[2])).savefig(path)
+    points.sort(key=lambda point: point[2])
+    save_figure(comparison.rate_distortion(points), path, within=folder)
     return [path]
 
 

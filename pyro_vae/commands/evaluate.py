@@ -10,6 +10,7 @@ from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.configuration import OPTIONS
 from pyro_vae.training import choose_device
 
 DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each with its unit.
@@ -43,8 +44,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--images", type=PositiveInt | None, help="evaluate the first IMAGES test images only"
     )
+    parser.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     settings = parser.parse_args(arguments)
-    experiment = Experiment.open(settings.run)
+    experiment = Experiment.open(settings.run, trust=settings.trust)
     vae = experiment.load().to(choose_device(settings.device))
     numbers = experiment.evaluate(vae, settings.samples, settings.images)
     print(json.dumps(numbers) if settings.json else as_text(numbers))

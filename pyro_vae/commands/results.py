@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from pyro_vae._files import write_text
 from pyro_vae._program import program
+from pyro_vae._text import escaped
+from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError
 from pyro_vae.experiments.results import collect, markdown
 from pyro_vae.training.run_folder import Run
 
@@ -20,7 +22,7 @@ DESCRIPTION = """Put the numbers of many runs into one table, in Markdown.
     {program} runs/* --out table.md
 
 Runs that differ in their seed alone share a row. They must be evaluated (`train` does so, and
-`evaluate` with `--samples`).
+`evaluate` with `--samples`). A run that cannot be read is left out, and said so.
 """
 
 
@@ -35,13 +37,22 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("runs", nargs="+", help="folders of trained runs")
     parser.add_argument("--out", help="file to write the table to")
+    parser.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     settings = parser.parse_args(list(arguments))
     folders = [folder for folder in settings.runs if Run(Path(folder)).exists()]
     for folder in settings.runs:
         if folder not in folders:
-            print(f"{folder} is left out: it holds no run.", file=sys.stderr)
-    rows = collect(tqdm(folders, "runs", leave=False))
+            say_left_out(folder, "it holds no run.")
+    rows = collect(tqdm(folders, "runs", leave=False), trust=settings.trust, left_out=say_left_out)
+    if not rows:
+        raise ConfigurationError("There is no table: none of these folders holds numbers of a run.")
     text = f"{datetime.now(UTC):%Y-%m-%d}\n\n{markdown(rows)}\n"
     print(text)
     if settings.out:
         write_text(Path(settings.out), text)
+
+
+def say_left_out(folder: str | Path, reason: object) -> None:
+    """Say on stderr, in one line, why a run is not in the table."""
+    line = " ".join(f"{folder} is left out: {reason}".split())
+    tqdm.write(escaped(line, keep="\n\t"), file=sys.stderr)

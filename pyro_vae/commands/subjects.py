@@ -1,12 +1,16 @@
 """What the pictures of a trained run show."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from pyro_vae.analysis import Choices, Subject
+from pyro_vae.analysis.stages import Stage
 from pyro_vae.experiments import Experiment
 from pyro_vae.training import choose_device
+from pyro_vae.training.records import warn_once
+from pyro_vae.vae import VAE
 
 
 def subject_of_run(
@@ -25,16 +29,32 @@ def subject_of_run(
         choices: what a person wants shown.
     """
     device, run = choose_device(device), experiment.run.autoencoder
-    plain = Experiment.open(run.folder) if run.exists() else None
+    plain = Experiment.open(run.folder, trust=experiment.trusted) if run.exists() else None
+    vae, autoencoder = experiment.load(), plain.load() if plain else None
     return Subject(
-        experiment.load().to(device),
+        vae.to(device),
         replace(experiment.dataset, train=experiment.parts[0]),
         history=experiment.history(),
         training_steps=experiment.steps(),
-        stages=experiment.stages(),
-        autoencoder=plain.load().to(device) if plain else None,
-        autoencoder_stages=plain.stages() if plain else (),
+        stages=stages_of(experiment, vae),
+        autoencoder=autoencoder.to(device) if autoencoder else None,
+        autoencoder_stages=stages_of(plain, autoencoder) if plain and autoencoder else (),
         seed=seed,
         choices=choices or Choices(),
         roles_of_test=experiment.roles_of_test,
     )
+
+
+def stages_of(experiment: Experiment, vae: VAE) -> Sequence[Stage]:
+    """Return the codes kept during a training, unless they are not those of its test images."""
+    stages = experiment.stages()
+    if not stages:
+        return stages
+    kept, size = stages[0][1].shape
+    if size == vae.latent_size and kept <= len(experiment.dataset.test):
+        return stages
+    warn_once(
+        f"The codes in {experiment.run.snapshots}, {kept} of dimension {size}, are not those of "
+        "the run's test images, and are left out."
+    )
+    return ()

@@ -2,25 +2,28 @@
 
 import math
 import shlex
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.analysis import draw, embed, reconstructions, samples
 from pyro_vae.analysis.pages import report
+from pyro_vae.analysis.style import save_figure
+from pyro_vae.commands.console import SIGNALED
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.evaluation import has_prior
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.folders import claimed
 from pyro_vae.recipes import listing
-from pyro_vae.training import Record
-from pyro_vae.training.run_folder import kept_if_used
+from pyro_vae.training import Record, Stopped, stopping
+from pyro_vae.training.failures import Diverged
 from pyro_vae.vae import VAE
 
 DESCRIPTION = """Train a variational autoencoder, and see what it learned.
@@ -44,11 +47,13 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     start = time.perf_counter()
     called = program("train")
-    experiment = Experiment.start(
-        with_images(arguments), DESCRIPTION.format(program=called), called
-    )
-    with kept_if_used(experiment.run.folder):
-        numbers = learn(experiment)
+    with stopping(at_once=True):
+        experiment = Experiment.start(
+            with_images(arguments), DESCRIPTION.format(program=called), called
+        )
+        resume = experiment.configuration.settings.resume
+        with saying_where(experiment), claimed(experiment.run, resume=resume):
+            numbers = learn(experiment)
     conclude(experiment, as_text(numbers), time.perf_counter() - start)
 
 
@@ -66,12 +71,9 @@ def with_images(arguments: list[str]) -> list[str]:
 def learn(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate, draw what was learned, and return the numbers reached."""
     settings = experiment.configuration.settings
-    try:
-        vae = train(experiment)
-        if settings.with_autoencoder:
-            train(autoencoder_beside(experiment))
-    except KeyboardInterrupt:
-        sys.exit(stopped(experiment))
+    vae = train(experiment)
+    if settings.with_autoencoder:
+        train(autoencoder_beside(experiment))
     numbers = experiment.evaluate(vae)
     if not settings.skip_pictures:
         subject = subject_of_run(experiment, device=settings.device, seed=settings.seed)
@@ -95,9 +97,15 @@ def train(experiment: Experiment) -> VAE:
     vae = experiment.build()
     folder = experiment.run.folder
     if not experiment.configuration.settings.resume:
-        save_figure(reconstructions.originals(test), folder / "real_test_images_before_train.png")
         save_figure(
-            reconstructions.reconstructed(vae, test), folder / "reconstruct_before_train.png"
+            reconstructions.originals(test),
+            folder / "real_test_images_before_train.png",
+            within=folder,
+        )
+        save_figure(
+            reconstructions.reconstructed(vae, test),
+            folder / "reconstruct_before_train.png",
+            within=folder,
         )
         experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
     experiment.train(vae, callbacks=[Snapshots(experiment)])
@@ -121,16 +129,20 @@ class Snapshots:
         figure = reconstructions.side_by_side(
             vae, test.select(FOLLOWED), title=f"After epoch {epoch}"
         )
-        folder = self.experiment.run.snapshots
-        save_figure(figure, folder / f"epoch_{epoch:03d}.png")
+        run = self.experiment.run
+        folder = run.snapshots
+        save_figure(figure, folder / f"epoch_{epoch:03d}.png", within=run.folder)
         if has_prior(vae):
-            save_figure(samples.from_prior(vae, 8), folder / f"samples_{epoch:03d}.png")
+            made = samples.from_prior(vae, 8)
+            save_figure(made, folder / f"samples_{epoch:03d}.png", within=run.folder)
         self.experiment.keep_codes(epoch, embed(vae, test.select(PLOTTED)))
 
 
 def autoencoder_beside(experiment: Experiment) -> Experiment:
     """Return the plain autoencoder of the same shape and settings, in a folder of the run's."""
     run, settings = experiment.run.autoencoder, experiment.configuration.settings
+    if not run.exists():
+        shutil.rmtree(run.folder, ignore_errors=True)  # What is left of a start that was killed.
     options = {"out": run.folder, "epochs": settings.epochs}
     options |= {"device": settings.device, "data-dir": settings.data_dir}
     if not run.exists():
@@ -138,26 +150,39 @@ def autoencoder_beside(experiment: Experiment) -> Experiment:
         options |= {"prior": "Flat", "posterior": "Delta"}
         options |= {"objective": "ELBO", "annealing": "Constant"}
     given = [part for name, v in options.items() if v is not None for part in (f"--{name}", str(v))]
+    given += ["--trust"] * experiment.trusted  # The user has named these parts already.
     return Experiment.start([*given, "--resume" if run.exists() else "--autoencoder"])
 
 
+@contextmanager
+def saying_where(experiment: Experiment) -> Iterator[None]:
+    """Say where a training that ends early has left what it reached, and how to continue it."""
+    run = experiment.run
+    try:
+        yield
+    except Stopped as stop:
+        if not run.exists():
+            raise
+        print(stopped(experiment), file=sys.stderr)
+        sys.exit(SIGNALED + stop.number)
+    except Diverged as error:
+        if not run.exists():
+            raise
+        raise Diverged(f"{error} The best weights before that are in {run.weights}.") from error
+
+
 def stopped(experiment: Experiment) -> str:
-    """Return what is said after Ctrl-C."""
+    """Return what is said after a stop."""
     folder = shlex.quote(str(experiment.run.folder))
     beside = " --with-autoencoder" * experiment.configuration.settings.with_autoencoder
+    trust = experiment.trust_flag
     return (
-        f"\nStopped. Every finished epoch is in {folder}; continue with\n"
-        f"  {program('train')} --resume --out {folder}{beside}\n"
+        f"\nStopped. Every step is kept in {folder}; continue with\n"
+        f"  {program('train')} --resume --out {folder}{beside}{trust}\n"
         "or look at it as it is:\n"
-        f"  {program('evaluate')} {folder}\n"
-        f"  {program('analyze')} {folder}"
+        f"  {program('evaluate')} {folder}{trust}\n"
+        f"  {program('analyze')} {folder}{trust}"
     )
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, and make its folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
 
 
 def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
@@ -170,7 +195,8 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
     }
     if experiment.configuration.settings.skip_pictures:
         folder = shlex.quote(str(run.folder))
-        where = {"pictures": f"none yet: `{program('analyze')} {folder}` draws them"}
+        command = f"{program('analyze')} {folder}{experiment.trust_flag}"
+        where = {"pictures": f"none yet: `{command}` draws them"}
     where |= {
         "trained model": run.weights,
         "history": run.history,

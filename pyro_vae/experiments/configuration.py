@@ -7,28 +7,26 @@ Every part of a model is chosen by the name of a class and that class's own argu
 import argparse
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentError, DefaultHelpFormatter, Namespace
 
+from pyro_vae._program import repeated_with
 from pyro_vae._settings import Setting, Settings, declared, setting, suggestion
 from pyro_vae._spelling import current, with_current_options
 from pyro_vae.data import Dataset, load
-from pyro_vae.errors import PyroVAEError
 from pyro_vae.experiments.parsing import Parser, class_name, imported
+from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
 from pyro_vae.recipes import RECIPES, Recipe
 from pyro_vae.training.optimizers import optimizers
+from pyro_vae.training.records import RunFileError, read_settings, shown
 
 THE_RUN, THE_DATA, THE_TRAINING = "the run", "the data", "the training"
 GROUPS = (THE_RUN, THE_DATA, "the model", THE_TRAINING)
-
-
-class ConfigurationError(PyroVAEError, ValueError):
-    """A setting names nothing that exists, or does not fit the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +50,12 @@ class RunOptions(Settings):
         None, "run folder (default: runs/RECIPE, the next free one)", group=THE_RUN
     )
     resume: bool = setting(False, "continue the run in --out", group=THE_RUN, flag=True)
+    trust: bool = setting(
+        False,
+        "run the code of the user's own parts named in the configuration",
+        group=THE_RUN,
+        flag=True,
+    )
     start_from: str | None = setting(None, "run folder whose weights to start from", group=THE_RUN)
     skip_pictures: bool = setting(
         False, "draw nothing after the training; `analyze` draws later", group=THE_RUN, flag=True
@@ -60,7 +64,11 @@ class RunOptions(Settings):
         None, "cuda, mps or cpu (default: the best there is)", group=THE_RUN
     )
     seed: int = setting(
-        0, "seed of the weights, the order and the draws", group=THE_RUN, at_least=0
+        0,
+        "seed of the weights, the order and the draws",
+        group=THE_RUN,
+        at_least=0,
+        below=2**32 - 1,
     )
     data_dir: str | None = setting(
         None,
@@ -91,8 +99,13 @@ SETTINGS = _by_group(declared(Recipe))
 OPTIONS = declared(RunOptions)
 #: Changes after which a loss on the source's scale would mean nothing.
 INCOMPARABLE = {"prior", "likelihood", "latent_size", "pixels"}
+#: A comment before settings: the parser would open a file that is named like them, and no file has
+#: a name as long as this.
+_NO_PATH = "#" * 300 + "\n"
+#: What only the command line can say.
+ASKED = ("config", "out", "resume", "trust", "device")
 #: What a run folder does not remember: where it is, and on what machine it ran.
-PASSING = ("config", "out", "resume", "device", "with_autoencoder", "skip_pictures")
+PASSING = (*ASKED, "with_autoencoder", "skip_pictures")
 
 
 @dataclass(frozen=True)
@@ -104,12 +117,14 @@ class Configuration:
         settings: everything as parsed: `data_dir`, `limit`, `seed`, `out`, ...
         text: what reproduces the run, as YAML.
         changed: the settings of the recipe that were overridden, by name.
+        own: the dotted paths of the parts that are the user's own, by name.
     """
 
     recipe: Recipe
     settings: Namespace
     text: str
     changed: tuple[str, ...]
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def text_with(self, **settings: Any) -> str:
         """Return the text with settings that only the images decide."""
@@ -142,7 +157,11 @@ class Configuration:
 
 
 def parse(
-    arguments: Sequence[str], description: str = "", program: str | None = None
+    arguments: Sequence[str],
+    description: str = "",
+    program: str | None = None,
+    *,
+    exits: bool = True,
 ) -> Configuration:
     """Return a run's configuration from command-line arguments.
 
@@ -150,19 +169,23 @@ def parse(
         arguments: those after the program's name.
         description: of the program, for its help.
         program: how it was called, for its help and errors.
+        exits: end the program on an error that names an option.
 
     Raises:
-        ConfigurationError: there is no such recipe or part; it names the nearest.
+        ConfigurationError: there is no such recipe or part (it names the nearest), or a
+            configuration file cannot be read or trusted.
         SystemExit: after the help, or an error that names the option.
+        jsonargparse.ArgumentError: in place of that error, unless `exits`.
     """
     arguments, saved = _with_configuration(with_current_options(arguments))
     recipe = choose_recipe(arguments, saved)
     check_parts(arguments)
     # An optimizer of another class starts from its own defaults, not from those of the recipe's.
     own = recipe.with_settings(optimizer=_optimizer(arguments, saved) or recipe.optimizer)
-    reader = parser(own, description, program)
+    reader = parser(own, description, program, exits=exits)
     settings = reader.read(arguments)
-    reader.check({name: settings[name] for name in (*SETTINGS, *OPTIONS)})
+    # What `config` holds here is how its content was read.
+    reader.check({name: settings[name] for name in (*SETTINGS, *OPTIONS) if name != "config"})
     settings.optimizer = _given_alone(settings.optimizer)
     made = reader.instantiate(settings)
     made["optimizer"] = partial(
@@ -190,12 +213,29 @@ def parse(
         settings=settings,
         text=reader.dump(lasting, skip_validation=True),
         changed=changed,
+        own=_own(settings),
     )
 
 
-def read_configuration(path: Path, *arguments: str) -> Configuration:
-    """Return the configuration saved in a `config.yaml`, overridden by `arguments`."""
-    return parse(["--config", str(path), *arguments])
+def read_configuration(path: Path, *arguments: str, trust: bool = False) -> Configuration:
+    """Return the configuration saved in a `config.yaml`, overridden by `arguments`.
+
+    Args:
+        path: the file.
+        arguments: of the command line.
+        trust: import the user's own parts that the file names, and run their code.
+
+    Raises:
+        ConfigurationError: the file cannot be read or trusted, or holds what is not accepted.
+        SystemExit: the arguments hold what is not accepted.
+    """
+    saved = [f"--config={path}", *["--trust"] * trust]
+    if arguments:
+        return parse([*saved, *arguments])
+    try:
+        return parse(saved, exits=False)
+    except ArgumentError as error:
+        raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -215,7 +255,9 @@ class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         return super()._get_help_string(action) or ""
 
 
-def parser(recipe: Recipe, description: str = "", program: str | None = None) -> Parser:
+def parser(
+    recipe: Recipe, description: str = "", program: str | None = None, *, exits: bool = True
+) -> Parser:
     """Return a parser of every setting, whose defaults are a recipe's."""
     result = Parser(
         prog=program,
@@ -223,6 +265,7 @@ def parser(recipe: Recipe, description: str = "", program: str | None = None) ->
         usage="%(prog)s [IMAGES] [options]",
         allow_abbrev=False,
         formatter_class=Formatter,
+        exit_on_error=exits,
     )
     groups = {title: result.add_argument_group(title) for title in GROUPS}
     # How often few images are seen depends on their number.
@@ -343,16 +386,40 @@ def _given_alone(optimizer: Namespace) -> Namespace:
     return given
 
 
+def _own(settings: Namespace) -> dict[str, str]:
+    """Return the dotted paths of the parts that are not the library's, by name."""
+    paths = {part: _path_of(settings[part]) for part in _parts()}
+    return {p: path for p, path in paths.items() if library_factory(path, _factories(p)) is None}
+
+
+def _path_of(value: Any) -> str:
+    """Return the dotted path of a part as parsed: a class with its arguments, or a function."""
+    if isinstance(value, Namespace):
+        return str(value.class_path)
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _parts() -> list[str]:
+    return [name for name, each in SETTINGS.items() if each.part]
+
+
+def _factories(part: str) -> dict[str, Any]:
+    """Return what may make a part without the user's trust: classes, and functions of recipes."""
+    named = [getattr(recipe, part) for recipe in RECIPES.values()]
+    named += [recipe.published.get(part) for recipe in RECIPES.values()]
+    return classes(part) | {each.__name__: each for each in named if inspect.isfunction(each)}
+
+
 def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Return the arguments with the content of `--config` in place of its path, and that content.
 
     In today's names: what earlier versions saved is read like any other.
     """
-    path = _look(arguments, ("config",)).config
-    if path is None:
+    given = _look(arguments, ("config",), ("trust",))
+    if given.config is None:
         return list(arguments), {}
-    saved = _saved(Path(path))
-    content = f"--config={yaml.safe_dump(saved, sort_keys=False)}"
+    saved = _saved(Path(given.config), trust=given.trust)
+    content = f"--config={_NO_PATH}{yaml.safe_dump(saved, sort_keys=False)}"
     replaced, skip = [], False
     for argument in arguments:
         if skip:
@@ -377,20 +444,62 @@ def _look(
     return first.parse_known_args(list(arguments))[0]
 
 
-def _saved(path: Path) -> dict[str, Any]:
+def _saved(path: Path, *, trust: bool) -> dict[str, Any]:
+    """Return the settings in a file, in today's names, once all they name is known or trusted."""
     try:
-        saved = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        saved = current(read_settings(path))
+    except (OSError, RunFileError) as error:
         raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None
-    if not isinstance(saved, dict):
-        raise ConfigurationError(f"{path} holds no settings: a line for each, such as `epochs: 5`.")
     for name, value in saved.items():
-        if not isinstance(name, str) or (name == "recipe" and not isinstance(value, str)):
-            raise ConfigurationError(f"{path}: {name}: {value} is not a setting and its value.")
-        known = SETTINGS.get(current({name: None}).popitem()[0])
-        if value is None and known is not None and not known.optional and name != "epochs":
-            raise ConfigurationError(f"{path}: {name} must be {known.accepted}, got nothing.")
-        arguments = value.get("init_args") if isinstance(value, Mapping) else None
-        if arguments is not None and not isinstance(arguments, Mapping):
-            raise ConfigurationError(f"{path}: init_args of {name} must be names and values.")
-    return current(saved)
+        _check_saved(name, value, path)
+    try:
+        own = own_parts(saved, {part: _factories(part) for part in _parts()})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    if own and not trust:
+        raise ConfigurationError(_untrusted(path, own))
+    return saved
+
+
+def _check_saved(name: str, value: Any, path: Path) -> None:
+    """Refuse what a file cannot set.
+
+    Raises:
+        ConfigurationError: it names the file and the setting.
+    """
+    known = _setting_of(name)
+    if known is None:
+        names = [*SETTINGS, *(option for option in OPTIONS if option not in ASKED)]
+        raise ConfigurationError(
+            f"{path}: There is no setting {shown(name)}. {suggestion(name, names)}"
+        )
+    if known.name in ASKED:
+        raise ConfigurationError(
+            f"{path}: {name} is no setting of a file: remove it there, and give {known.option} on "
+            "the command line."
+        )
+    if known.name == "recipe" and not isinstance(value, str):
+        raise ConfigurationError(f"{path}: {name}: {shown(value)} is not a setting and its value.")
+    if known.name == "recipe" and value not in RECIPES:
+        raise ConfigurationError(
+            f"{path}: There is no recipe {shown(value)}. {suggestion(value, RECIPES)}"
+        )
+    if value is None and not (known.optional or known.name == "epochs"):
+        raise ConfigurationError(f"{path}: {name} must be {known.accepted}, got nothing.")
+
+
+def _setting_of(name: str) -> Setting | None:
+    """Return the setting that a name in a file is for: its own, an alias, or that of a part."""
+    part, dot, _ = name.partition(".")
+    known = SETTINGS | OPTIONS
+    if dot:
+        return known[part] if part in _parts() else None
+    option = f"--{name.replace('_', '-')}"
+    return next((each for each in known.values() if option in (each.option, *each.aliases)), None)
+
+
+def _untrusted(path: Path, own: Mapping[str, str]) -> str:
+    named = ", ".join(f"{shown(part)[1:-1]}: {shown(each)}" for part, each in own.items())
+    again = repeated_with("--trust")
+    remedy = f"repeat the command with --trust: `{again}`" if again else "pass trust=True"
+    return f"{path} names code from outside this library, {named}. To run it, {remedy}."

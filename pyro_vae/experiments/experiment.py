@@ -1,6 +1,5 @@
 """An experiment: a configuration, its images and its run folder, brought together."""
 
-import json
 import math
 import shlex
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from pyro_vae._files import write_json, write_text
 from pyro_vae._program import program
 from pyro_vae._settings import made
 from pyro_vae._spelling import warn_of
+from pyro_vae._tensors import save_tensors
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import Evaluation, evaluate
 from pyro_vae.experiments.configuration import (
@@ -34,8 +34,10 @@ from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, Run, choose_device, fit
 from pyro_vae.training.optimizers import make_optimizer
-from pyro_vae.training.step_log import read_steps
 from pyro_vae.vae import VAE
+
+#: What may change where a stopped run is continued.
+RESUMABLE = ("epochs", "data_dir", "checkpoint_every", "on_nan")
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,38 @@ class Experiment:
         return cls(configuration, Run(folder_for(configuration)))
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Experiment":
-        """Open the experiment in a run folder.
+    def open(cls, folder: str | Path, *, trust: bool = False) -> "Experiment":
+        """Open the experiment in a run folder, which may come from anybody.
+
+        Args:
+            folder: the run folder.
+            trust: import the user's own parts that its configuration names, and run their code.
 
         Raises:
-            ConfigurationError: the folder holds no run.
+            ConfigurationError: the folder holds no run, or one that needs to be trusted.
         """
         run = Run(Path(folder))
         _require(run)
-        return cls(read_configuration(run.configuration), run)
+        configuration = read_configuration(run.configuration, trust=trust)
+        settings = configuration.settings
+        if settings.data_dir is not None and not Path(settings.data_dir).is_dir():
+            settings.data_dir = None  # No folder is made where the file says.
+        return cls(configuration, run)
 
     @property
     def recipe(self) -> Recipe:
         """The system, with every override applied."""
         return self.configuration.recipe
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the user's own parts may be run: they were named by the user, or trusted."""
+        return self.configuration.settings.trust or bool(self.configuration.own)
+
+    @property
+    def trust_flag(self) -> str:
+        """What commands that open this run must be given: " --trust", or nothing."""
+        return " --trust" if self.trusted else ""
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -156,7 +176,8 @@ class Experiment:
             return checkpoints.load(self.run.weights)
         except checkpoints.ForeignPartError:
             vae = self._built()  # The configuration names the user's own class.
-        vae.load_state_dict(checkpoints.contents(self.run.weights)["weights"])
+        weights = checkpoints.contents(self.run.weights)["weights"]
+        checkpoints.give_weights(vae, weights, f"The weights in {self.run.weights}")
         return vae.eval()
 
     def train(
@@ -172,7 +193,9 @@ class Experiment:
             callbacks: called after every epoch with the model and the epoch's record.
             progress: show a progress bar for each epoch.
         """
-        write_text(self.run.configuration, self.configuration.text_with(epochs=self.epochs))
+        folder = self.run.folder
+        text = self.configuration.text_with(epochs=self.epochs)
+        write_text(self.run.configuration, text, within=folder)
         self.run.evaluation.unlink(
             missing_ok=True
         )  # Its numbers belong to other weights from now on.
@@ -210,35 +233,27 @@ class Experiment:
         test = self.dataset.test.select(slice(images))
         numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
         if len(test) == len(self.dataset.test) and samples >= self._samples_kept():
-            write_json(self.run.evaluation, numbers)
+            write_json(self.run.evaluation, numbers, within=self.run.folder)
         return numbers
 
     def _samples_kept(self) -> int:
-        if not self.run.evaluation.exists():
-            return 0
-        return int(json.loads(self.run.evaluation.read_text())["samples"])
+        return int(self.run.numbers().get("samples", 0))
 
     def history(self) -> list[Record]:
-        """Return the records of all finished epochs."""
-        records: list[Record] = json.loads(self.run.history.read_text())
-        return records
+        """Return the records of all finished epochs, or none if they cannot be read."""
+        return self.run.records()
 
     def steps(self) -> np.ndarray:
         """Return loss, ELBO, distortion and rate of every step, (steps, 4), if none is missing."""
-        files = [self.run.steps(int(record["epoch"])) for record in self.history()]
-        return read_steps(files)
+        return self.run.logged_steps()
 
     def keep_codes(self, epoch: int, codes: Tensor) -> None:
         """Keep the codes (N, D) of the first N test images after an epoch."""
-        self.run.snapshots.mkdir(parents=True, exist_ok=True)
-        torch.save(codes, self.run.codes(epoch))
+        save_tensors(self.run.codes(epoch), codes, within=self.run.folder)
 
     def stages(self) -> list[tuple[int, Tensor]]:
         """Return (epoch, codes) of the epochs whose codes were kept; epoch 0 is before training."""
-        kept = ((epoch, self.run.codes(epoch)) for epoch in range(len(self.history()) + 1))
-        return [
-            (epoch, torch.load(path, weights_only=True)) for epoch, path in kept if path.exists()
-        ]
+        return self.run.stages()
 
     def numbers(self, found: Evaluation) -> dict[str, Any]:
         """Return the numbers of an evaluation, with the loss on the source's scale."""
@@ -279,14 +294,14 @@ def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:
     """
     run = Run(folder)
     _require(run)
-    saved = read_configuration(run.configuration)
+    saved = read_configuration(run.configuration, trust="--trust" in arguments)
     configuration = read_configuration(run.configuration, *arguments)
     changed = [
         name
         for name, value in vars(configuration.settings).items()
         if name not in PASSING and value != saved.settings[name]
     ]
-    changed = [name for name in changed if name not in ("epochs", "data_dir")]
+    changed = [name for name in changed if name not in RESUMABLE]
     if changed:
         raise ConfigurationError(
             f"--resume continues with the settings in {run.configuration}; "

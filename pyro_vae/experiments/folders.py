@@ -1,27 +1,61 @@
 """Which folder a run goes to, and which one is resumed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 from pyro_vae.experiments.configuration import Configuration, ConfigurationError
 from pyro_vae.training import Run
+from pyro_vae.training.lock import locked
+from pyro_vae.training.run_folder import kept_if_begun
 
 
 def folder_for(configuration: Configuration) -> Path:
     """Return the folder of a new run: the one given, or the first free one of runs/NAME, ...
 
     Raises:
-        ConfigurationError: the folder given already holds a run.
+        ConfigurationError: the folder given holds anything already.
     """
     out = configuration.settings.out
     if out is None:
         return next(folder for folder in _numbered(configuration) if _claim(folder))
-    if Run(Path(out)).exists():
-        raise ConfigurationError(
-            f"{out} already holds a run: continue it (--resume), or choose another --out."
-        )
+    require_free(Path(out))
     return Path(out)
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a folder that holds anything: a new training overwrites nothing.
+
+    Raises:
+        ConfigurationError: there is a run in it, or something else.
+    """
+    if Run(folder).exists():
+        raise ConfigurationError(
+            f"{folder} already holds a run: continue it (--resume), or choose another --out."
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError(
+            f"{folder} is not an empty folder, and nothing in it is overwritten: "
+            "choose another --out."
+        )
+
+
+@contextmanager
+def claimed(run: Run, *, resume: bool) -> Iterator[None]:
+    """Hold a run folder for one training; leave nothing half-made where its start fails.
+
+    Raises:
+        ConfigurationError: a new run finds the folder in use.
+        TrainingError: another training holds it.
+    """
+    with locked(run.folder):
+        if resume:
+            yield
+            return
+        require_free(run.folder)
+        with kept_if_begun(run):
+            yield
 
 
 def folder_to_resume(configuration: Configuration) -> Path:

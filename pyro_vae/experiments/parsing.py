@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import import_object
 
 from pyro_vae._settings import Setting, suggestion
+from pyro_vae._text import escaped
 from pyro_vae.errors import ArgumentError
 
 Given = tuple[str, str]
@@ -64,7 +65,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
         """End with what is wrong in words of our own, where it can be found out."""
-        super().error(self._diagnosis() or message, *args, **kwargs)
+        super().error(escaped(self._diagnosis() or message, keep="\n\t"), *args, **kwargs)
 
     def _diagnosis(self) -> str | None:
         """Return what is wrong with the first bad option, by looking at each."""

@@ -3,9 +3,9 @@
 Runs that differ in their seed alone share a row: mean and standard deviation over seeds.
 """
 
-import json
+import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import yaml
 from tabulate import tabulate
 
 from pyro_vae._program import program
+from pyro_vae._text import escaped
+from pyro_vae.errors import PyroVAEError
 from pyro_vae.experiments.configuration import ConfigurationError
 from pyro_vae.experiments.experiment import Experiment
 
@@ -58,19 +60,37 @@ class ResultRow:
         return mean_and_spread(values, digits) if values else "–"
 
 
-def collect(folders: Iterable[str | Path]) -> list[ResultRow]:
+def collect(
+    folders: Iterable[str | Path],
+    *,
+    trust: bool = False,
+    left_out: Callable[[Path, Exception], None] | None = None,
+) -> list[ResultRow]:
     """Return the rows of some run folders, in the order in which their configurations appear.
 
+    Args:
+        folders: the run folders.
+        trust: import the user's own parts that their configurations name, and run their code.
+        left_out: called with each folder that cannot be read, and the reason, in place of an
+            error.
+
     Raises:
-        ConfigurationError: a folder holds no run, or one that was not evaluated.
+        PyroVAEError: a folder holds no run, or one that was not evaluated or cannot be read.
+        OSError: a file cannot be opened.
     """
     names: dict[str, str] = {}
     numbers: dict[str, list[dict[str, float]]] = {}
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
-        experiment = Experiment.open(folder)
-        key = _configuration(experiment)
-        names.setdefault(key, f"{folder.name}: {_name(experiment)}")
-        numbers.setdefault(key, []).append(numbers_of(experiment))
+        try:
+            experiment = Experiment.open(folder, trust=trust)
+            key, found = _configuration(experiment), numbers_of(experiment)
+        except (PyroVAEError, OSError) as error:
+            if left_out is None:
+                raise
+            left_out(folder, error)
+            continue
+        names.setdefault(key, f"{_in_one_line(folder.name)}: {_name(experiment)}")
+        numbers.setdefault(key, []).append(found)
     return [ResultRow(names[key], numbers[key]) for key in numbers]
 
 
@@ -78,18 +98,17 @@ def numbers_of(experiment: Experiment) -> dict[str, float]:
     """Return the evaluation of a run, with its epochs, seconds per epoch, and parameters.
 
     Raises:
-        ConfigurationError: the run was not evaluated.
+        ConfigurationError: the run was not evaluated, or its evaluation is damaged.
     """
     run = experiment.run
-    if not run.evaluation.exists():
-        raise ConfigurationError(
-            f"{run.folder} was not evaluated: run `{program('evaluate')} {run.folder}`."
-        )
-    found, history = json.loads(run.evaluation.read_text()), experiment.history()
+    found, history = run.numbers(), experiment.history()
+    if not found:
+        command = f"{program('evaluate')} {shlex.quote(str(run.folder))}{experiment.trust_flag}"
+        raise ConfigurationError(f"{run.folder} has no readable evaluation: run `{command}`.")
     seconds = [r.get("train_seconds", r["seconds"]) for r in history]
     return found | {
-        "negative_elbo": None if found["elbo"] is None else -found["elbo"],
-        "epochs": len(history),
+        "negative_elbo": None if found.get("elbo") is None else -found["elbo"],
+        "epochs": len(history) or None,
         "train_seconds": statistics.median(seconds) if seconds else None,
         "parameters": sum(p.numel() for p in experiment.load().parameters()),
         "seed": experiment.configuration.settings.seed,
@@ -130,7 +149,7 @@ def _name(experiment: Experiment) -> str:
     name = f"`{experiment.recipe.name}`"
     name += ", as published" * settings.as_published + ", autoencoder" * settings.autoencoder
     values = yaml.safe_load(experiment.configuration.text)
-    changes = [f"{each.replace('_', ' ')} {_short(values[each])}" for each in changed]
+    changes = [f"{each.replace('_', ' ')} {_short(values.get(each))}" for each in changed]
     return f"{name}; {', '.join(changes)}" if changes else name
 
 
@@ -138,4 +157,9 @@ def _short(value: Any) -> str:
     """Return a setting in a word: the class of a part, the last name of a path."""
     if isinstance(value, dict):
         value = value["class_path"].rpartition(".")[2]
-    return Path(str(value)).name
+    return _in_one_line(Path(str(value)).name)
+
+
+def _in_one_line(text: str) -> str:
+    """Return text for a cell of the table."""
+    return " ".join(escaped(text, keep="\n\t").replace("|", "\\|").split())

@@ -2,7 +2,7 @@
 
 import torch
 
-from pyro_vae.training.state import TrainingError
+from pyro_vae.training.failures import TrainingError
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -16,7 +16,10 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(f"The device {name!r} cannot be used here: {reason}") from None
+    if device.type == "meta":
+        raise TrainingError("The device 'meta' holds shapes alone, and no numbers to train with.")
+    return device

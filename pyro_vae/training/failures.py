@@ -9,10 +9,23 @@ import torch
 from torch import Tensor
 
 from pyro_vae.errors import PyroVAEError
-from pyro_vae.training.progress_bar import DIVERGED, Bar
-from pyro_vae.training.state import TrainingError
 from pyro_vae.vae import VAE
 
+
+class TrainingError(PyroVAEError, RuntimeError):
+    """A training cannot start or continue."""
+
+    exit_code = 1
+
+
+class Diverged(TrainingError):
+    """A loss, a gradient or a weight is no longer a finite number."""
+
+
+DIVERGED = (
+    "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
+    "scales that reach 0."
+)
 OUTSIDE = (
     "A value lies outside a distribution's support: an image outside the likelihood's, or a draw "
     "of the posterior outside the prior's. Choose distributions that fit."
@@ -20,29 +33,28 @@ OUTSIDE = (
 
 
 @contextmanager
-def explained(vae: VAE, x: Tensor, bar: Bar | None) -> Iterator[None]:
-    """Say in words what Pyro's validation refuses at images x (B, C, H, W).
+def explained(vae: VAE, x: Tensor, where: str) -> Iterator[None]:
+    """Say in words what Pyro's validation, or torch, refuses at images x (B, C, H, W).
 
     A sound model passed it at the start of the training.
 
     Raises:
-        TrainingError: the model diverged, or a value lies outside a distribution's support.
+        Diverged: the model's numbers are no longer finite.
+        TrainingError: a value lies outside a distribution's support.
     """
     try:
         yield
     except PyroVAEError:
         raise
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         try:
             cause = cause_of_failure(vae, x)
         except Exception:  # Where even looking fails, the first error says more.
             cause = None
         if cause is None:
             raise
-        if bar is None:
-            raise TrainingError(cause) from error
-        bar.close()
-        raise TrainingError(f"{cause} ({bar.name})") from error
+        kind = Diverged if cause is DIVERGED else TrainingError
+        raise kind(f"{cause} ({where})") from error
 
 
 @torch.no_grad()

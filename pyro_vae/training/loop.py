@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from pyro_vae.evaluation import has_elbo
 from pyro_vae.objectives import Bound, Objective
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.device import choose_device
-from pyro_vae.training.failures import explained
+from pyro_vae.training.epoch import train_epoch, validate
+from pyro_vae.training.failures import Diverged, TrainingError
+from pyro_vae.training.finiteness import Watch
+from pyro_vae.training.lock import locked
 from pyro_vae.training.optimizers import make_optimizer
-from pyro_vae.training.progress_bar import Bar, Totals
+from pyro_vae.training.progress_bar import Bar
 from pyro_vae.training.run_folder import Run
 from pyro_vae.training.settings import TrainingSettings, takes_settings
-from pyro_vae.training.state import Record, State
+from pyro_vae.training.state import State
+from pyro_vae.training.stopping import Stop, Stopped, stopping
+from pyro_vae.training.totals import Record
 from pyro_vae.vae import VAE
-
-Step = Callable[[Tensor, int], Bound]
-"""Takes one step on images (B, C, H, W), given the number of steps made before in the epoch."""
 
 
 @takes_settings
@@ -54,9 +57,9 @@ def fit(
         validation: images that choose the weights and drive the schedule; without them the
             training loss does.
         device: CUDA, else MPS, else the CPU, unless given.
-        folder: where checkpoints, the history and the numbers of every step are kept after every
-            epoch; nothing is kept if it is not given.
-        resume: continue after the last finished epoch in `folder`, exactly as if never stopped.
+        folder: where checkpoints, the history and the numbers of every step are kept, after every
+            epoch and every `checkpoint_every` within one; nothing is kept if it is not given.
+        resume: continue from the last checkpoint in `folder`, exactly as if never stopped.
         callbacks: called after every epoch with the model that is validated and the epoch's record.
         published_loss: the loss on a source's own scale, from distortion and rate; shown beside
             ours.
@@ -68,7 +71,10 @@ def fit(
         seconds in all and seconds of training alone.
 
     Raises:
-        TrainingError: the loss is no longer a number, or there is nothing to resume.
+        Stopped: a signal asked for it (Ctrl-C, SIGTERM, SIGHUP); the state after the last step is
+            kept in `folder`. It is a `KeyboardInterrupt`.
+        TrainingError: a number is no longer finite, there is nothing to resume, or `folder` holds
+            another training.
         ArgumentError: a setting is unknown or out of its bounds.
         SupportError: the images are outside the likelihood's support.
         SlotError: a slot returns something other than what is expected of it.
@@ -104,14 +110,12 @@ def fit(
     optimizer = make_optimizer(chosen, vae.parameters())
     schedule.start(optimizer, chosen.learning_rate)
     run = Run(Path(folder)) if folder else None
-    state = State(vae, optimizer, schedule, run, chosen.keep, averaged(vae, chosen.average))
-    if resume:
-        state.load()
-    else:
-        initialize_prior(vae, images)
-        state.save()
-
-    steps, bounded = math.ceil(len(images) / chosen.batch_size), has_elbo(vae)
+    state = State(
+        vae, optimizer, schedule, run, Watch(vae, math.prod(images.image_shape)),
+        chosen.learning_rate, {"objective": objective, "annealing": annealing},
+        chosen.keep, averaged(vae, chosen.average), rolls_back=chosen.on_nan == "rollback",
+    )  # fmt: skip
+    steps = math.ceil(len(images) / chosen.batch_size)
 
     def step(x: Tensor, before: int) -> Bound:
         elapsed = (state.epoch + before / steps) / chosen.epochs
@@ -119,6 +123,7 @@ def fit(
         bound: Bound = objective(vae, x, chosen.beta * annealing(elapsed), elapsed)
         optimizer.zero_grad()
         bound.loss.backward()
+        state.watch.see_gradients(before)
         if chosen.clip is not None:
             clip_grad_norm_(vae.parameters(), chosen.clip)
         optimizer.step()
@@ -126,63 +131,47 @@ def fit(
             state.average.update_parameters(vae)
         return bound
 
-    while state.epoch < chosen.epochs and not state.finished:
-        start = time.perf_counter()
-        bar = Bar(state.epoch, chosen.epochs, steps, bounded, published_loss, progress)
-        trained = train_epoch(vae, images, step, chosen.batch_size, bar)
-        record = {"epoch": state.epoch + 1} | trained.record("train", published_loss)
-        record |= {"learning_rate": optimizer.param_groups[0]["lr"]}
-        record |= {"train_seconds": time.perf_counter() - start}
-        if validation is not None:
-            seed = state.epoch + 1 if chosen.new_draws else 0
-            validated = validate(
-                state.judged, validation, objective, chosen.beta, chosen.batch_size, seed, bar
-            )
-            record |= validated.record("validation", published_loss)
-            bar.announce(record, "validation")
-        bar.close()
-        record["seconds"] = time.perf_counter() - start
-        state.add(record, trained.bounds)
+    def epoch(stop: Stop) -> None:
+        bar = Bar(state.epoch, chosen.epochs, steps, has_elbo(vae), published_loss, progress)
+        try:
+            done = train_epoch(state, images, step, chosen, bar, stop)
+            record = {"epoch": state.epoch + 1} | done.totals.record("train", published_loss)
+            record |= {"learning_rate": optimizer.param_groups[0]["lr"]}
+            record |= {"train_seconds": done.seconds}
+            start = time.perf_counter()
+            if validation is not None:
+                seed = state.epoch + 1 if chosen.new_draws else 0
+                validated = validate(state.judged, validation, objective, chosen, seed, bar, stop)
+                record |= validated.record("validation", published_loss)
+                bar.announce(record, "validation")
+        finally:
+            bar.close()
+        record["seconds"] = done.seconds + time.perf_counter() - start
+        if state.rollbacks:
+            record["rollbacks"] = state.rollbacks
+        state.add(record, done.totals.bounds)
         for callback in callbacks:
             callback(state.judged, record)
         state.save()
-    state.restore_kept()
+
+    with stopping() as stop, locked(run.folder) if run else nullcontext():
+        if resume:
+            state.load()
+        else:
+            check_free(run)
+            initialize_prior(vae, images)
+            state.save()
+        while state.epoch < chosen.epochs and not state.finished:
+            try:
+                epoch(stop)
+                stop.check()
+            except Diverged as error:
+                state.roll_back(error)
+            except Stopped:
+                state.save()
+                raise
+        state.restore_kept()
     return state.history
-
-
-def train_epoch(vae: VAE, images: ImageData, step: Step, batch_size: int, bar: Bar) -> Totals:
-    """Train on every image once, in random order, and return what the steps gave."""
-    totals = Totals()
-    vae.train()
-    for before, x in enumerate(batches(images, batch_size)):
-        with explained(vae, x, bar):
-            totals.add(step(x, before), len(x))
-        bar.show(totals)
-    return totals
-
-
-@torch.no_grad()
-def validate(
-    vae: VAE,
-    images: ImageData,
-    objective: Objective,
-    beta: float,
-    batch_size: int,
-    seed: int,
-    bar: Bar | None = None,
-) -> Totals:
-    """Return the objective on images that are not trained on, at draws that follow a seed."""
-    totals = Totals()
-    with evaluating(vae), seeded(seed, images.images.device):
-        for x in images.batches(batch_size):
-            with explained(vae, x, bar):
-                totals.add(objective(vae, x, beta), len(x))
-    return totals
-
-
-def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
-    """Return all images once, in random order, as float batches (B, C, H, W) in [0, 1]."""
-    return images.batches(batch_size, torch.randperm(len(images)))
 
 
 def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
@@ -193,6 +182,22 @@ def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
     return AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+
+
+def check_free(run: Run | None) -> None:
+    """Refuse a folder in which there is another training already.
+
+    Raises:
+        TrainingError: it says how to continue that one.
+    """
+    if run is None:
+        return
+    if run.exists() or run.weights.exists() or run.history.exists():
+        raise TrainingError(
+            f"{run.folder} already holds a training: continue it (resume=True), or choose another "
+            "folder."
+        )
+    run.tidy()
 
 
 def check_images(name: str, given: object) -> None:

@@ -1,50 +1,10 @@
-"""The progress bar of an epoch, and the running means that it shows."""
+"""The progress bar of an epoch."""
 
-import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.objectives import Bound
-from pyro_vae.training.state import Record, TrainingError
-
-DIVERGED = (
-    "The training diverged: the loss is no longer a number. Lower the learning rate, or look for "
-    "scales that reach 0."
-)
-
-
-class Totals:
-    """Running means of a bound, in nats per image, weighted by the size of each batch.
-
-    Attributes:
-        images: number of images taken in.
-        bounds: loss, distortion and rate of each batch, (3,) each.
-    """
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.bounds: list[Tensor] = []
-        self._sums = torch.zeros(3)
-
-    def add(self, bound: Bound, images: int) -> None:
-        """Add a batch; nothing is moved off the device."""
-        self.bounds.append(torch.stack([term.detach() for term in bound]))
-        sums = self._sums if self.images else torch.zeros_like(self.bounds[-1])
-        self._sums = sums + images * self.bounds[-1]
-        self.images += images
-
-    def record(
-        self, name: str, published_loss: Callable[[float, float], float] | None = None
-    ) -> Record:
-        """Return the means so far, each key prefixed by `name`."""
-        loss, distortion, rate = (self._sums / self.images).tolist()
-        record = {"loss": loss, "distortion": distortion, "rate": rate, "elbo": -distortion - rate}
-        if published_loss:
-            record["published_loss"] = published_loss(distortion, rate)
-        return {f"{name}_{key}": value for key, value in record.items()}
+from pyro_vae.training.totals import Record, Totals
 
 
 class Bar:
@@ -74,20 +34,22 @@ class Bar:
         # Reading a number off a GPU waits for the GPU, so it is not done at every step.
         self.every = max(1, steps // 50)
 
-    def show(self, totals: Totals) -> None:
-        """Count a step, and show the means so far every now and then.
+    def start_at(self, made: int) -> None:
+        """Begin after some steps that were made before."""
+        self.bar.initial = made
+        self.bar.update(made)
 
-        Raises:
-            TrainingError: the loss is no longer a number.
-        """
+    def due(self, made: int) -> bool:
+        """Return whether the means are shown after some steps."""
+        return made % self.every == 0 or made == self.steps
+
+    def show(self, totals: Totals) -> None:
+        """Show the means so far."""
+        self.announce(totals.record("train", self.published_loss), "train")
+
+    def step(self) -> None:
+        """Count a step."""
         self.bar.update()
-        made = len(totals.bounds)
-        if made % self.every == 0 or made == self.steps:
-            record = totals.record("train", self.published_loss)
-            if not math.isfinite(record["train_loss"]):
-                self.close()
-                raise TrainingError(f"{DIVERGED} ({self.name})")
-            self.announce(record, "train")
 
     def announce(self, record: Record, part: str) -> None:
         """Show -ELBO, distortion and rate of a part, and its loss on the source's scale."""

@@ -1,11 +1,26 @@
 """A run folder: the files that a training leaves behind, and their names."""
 
-import json
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pyro_vae._files import previous, remove_partial
+from pyro_vae.training.records import (
+    read_codes,
+    read_numbers,
+    read_or,
+    read_records,
+    read_settings,
+    read_starts,
+    warn_once,
+)
+from pyro_vae.training.step_log import StepLogError, read_steps
 
 
 @dataclass(frozen=True)
@@ -68,22 +83,80 @@ class Run:
 
     def starts(self) -> list[dict[str, Any]]:
         """Return what is recorded of each start; nothing if the file is missing or damaged."""
+        remedy = "The starts recorded in it are left out; the next training begins a new record."
+        return read_or(read_starts, self.provenance, [], remedy)
+
+    def records(self) -> list[dict[str, float]]:
+        """Return the record of each epoch; nothing, with a warning, if the file is damaged."""
+        remedy = "The history is left out; a training that is resumed (--resume) writes it anew."
+        if not self.history.exists():
+            warn_once(f"{self.history} is missing. {remedy}")
+        return read_or(read_records, self.history, [], remedy)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the evaluation; nothing if the file is missing or damaged."""
+        remedy = "Its numbers are left out; evaluate the run again."
+        return read_or(read_numbers, self.evaluation, {}, remedy)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings as they are saved; nothing if the file is missing or damaged."""
+        remedy = "The configuration is left out."
+        return read_or(read_settings, self.configuration, {}, remedy)
+
+    def logged_steps(self) -> np.ndarray:
+        """Return loss, ELBO, distortion and rate of every step, (steps, 4).
+
+        There are none if a file is missing or damaged.
+        """
+        files = [self.steps(int(record["epoch"])) for record in self.records()]
         try:
-            known = json.loads(self.provenance.read_text())
-        except (OSError, ValueError):
-            return []
-        return known if isinstance(known, list) else []
+            return read_steps(files)
+        except (StepLogError, OSError) as error:
+            warn_once(f"{error} The steps are left out.")
+        return read_steps([])
+
+    def stages(self) -> list[tuple[int, Tensor]]:
+        """Return (epoch, codes) of the epochs whose codes were kept; epoch 0 is before training.
+
+        Codes are left out, with a warning, if their file is damaged or holds others than the first.
+        """
+        found: list[tuple[int, Tensor]] = []
+        for epoch in range(len(self.records()) + 1):
+            path = self.codes(epoch)
+            remedy = f"The codes of epoch {epoch} are left out."
+            codes = read_or(read_codes, path, None, remedy)
+            if codes is None:
+                continue
+            if found and codes.shape != found[0][1].shape:
+                warn_once(f"{path} holds codes of another shape than those before. {remedy}")
+                continue
+            found.append((epoch, codes))
+        return found
 
     def exists(self) -> bool:
         """Return whether there is a training to resume or to look at."""
-        return self.last.exists()
+        return self.last.exists() or previous(self.last).exists()
+
+    def begun(self) -> bool:
+        """Return whether a checkpoint holds a step; the first one, before training, holds none."""
+        return self.steps(1).exists() or previous(self.last).exists()
+
+    def tidy(self) -> None:
+        """Remove what a training that was killed left half-written."""
+        for folder in (self.folder, self.last.parent, self.snapshots):
+            remove_partial(folder)
 
 
 @contextmanager
-def kept_if_used(folder: Path) -> Iterator[None]:
-    """Remove a folder on leaving if nothing was written into it."""
+def kept_if_begun(run: Run) -> Iterator[None]:
+    """Remove a folder that was free before, where a start fails before any step is kept.
+
+    A stop by a signal is no failure: what it left to be resumed is kept.
+    """
     try:
         yield
-    finally:
-        with suppress(OSError):  # It is not empty, or was never made.
-            folder.rmdir()
+    except BaseException as error:
+        resumable = isinstance(error, KeyboardInterrupt) and run.exists()
+        if not (run.begun() or resumable):
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise

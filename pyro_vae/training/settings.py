@@ -18,8 +18,10 @@ from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.schedules import OneCycle, Schedule
+from pyro_vae.training.interval import Interval
 
 Keep = Literal["best", "last"]
+OnNaN = Literal["stop", "rollback"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class TrainingSettings(Settings):
         part=Annealing,
     )
     epochs: int = setting(10, "number of passes over the training images", at_least=1)
-    batch_size: int = setting(64, "number of images per step", at_least=1)
+    batch_size: int = setting(64, "number of images per step", at_least=1, at_most=10**6)
     optimizer: Callable[[Iterable[Tensor]], Optimizer] = setting(
         Adam, "optimizer, of torch.optim", part=Optimizer
     )
@@ -80,6 +82,18 @@ class TrainingSettings(Settings):
     new_draws: bool = setting(
         False, "draw new latent vectors for validation every epoch, not the same ones"
     )
+    checkpoint_every: str = setting(
+        "5min", "how often a checkpoint is kept within an epoch: a time (90s, 5min, 1h), or steps"
+    )
+    on_nan: OnNaN = setting(
+        "stop",
+        "what follows a number that is not finite: an end, or the last checkpoint again at half "
+        "the learning rate",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Interval(self.checkpoint_every)
 
     def parts(self) -> tuple[Objective, Annealing, Schedule]:
         """Make the objective, the annealing and the schedule.

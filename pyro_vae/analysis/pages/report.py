@@ -5,16 +5,14 @@ look for in it, the training history, the configuration, the provenance, and how
 """
 
 import io
-import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-import yaml
 from PIL import Image, ImageSequence
 
-from pyro_vae._files import write_text
+from pyro_vae._files import open_regular, read_text, write_text
 from pyro_vae._program import program
 from pyro_vae._settings import declared
 from pyro_vae.analysis.pages import explorer
@@ -27,6 +25,7 @@ from pyro_vae.evaluation.collapse import degree_of_collapse
 from pyro_vae.evaluation.importance import PARETO_THRESHOLD
 from pyro_vae.evaluation.table import ROWS, Metric
 from pyro_vae.recipes import Recipe
+from pyro_vae.training.records import RunFileError, warn_once
 from pyro_vae.training.run_folder import Run
 
 REPORT, EXPLORER = "report.html", "explorer.html"
@@ -45,6 +44,8 @@ BEFORE = {
 CURVES = PICTURES["training_curves"]  # shown with the training history
 STILL_QUALITY, FILM_QUALITY = 82, 60
 LONGEST_FILM_SIDE = 256  # pixels
+#: More than this in one file is none of the pictures that this program draws.
+MOST_PIXELS, MOST_FRAMES = 50_000_000, 2000
 
 Caution = tuple[str, str]
 """A warning's title and its explanation."""
@@ -86,8 +87,9 @@ def write(
         seed=subject.seed,
         progress=progress,
     )
-    write_text(run.folder / EXPLORER, explorer.standalone(found, f"{name}: latent explorer"))
-    write_text(run.folder / REPORT, page(subject, run, found, pictures))
+    alone = explorer.standalone(found, f"{name}: latent explorer")
+    write_text(run.folder / EXPLORER, alone, within=run.folder)
+    write_text(run.folder / REPORT, page(subject, run, found, pictures), within=run.folder)
     return [run.folder / REPORT, run.folder / EXPLORER]
 
 
@@ -103,9 +105,8 @@ def page(
         pictures: names of `PICTURES`; by default all that are in the folder.
     """
     name = run.folder.resolve().name
-    numbers = json.loads(run.evaluation.read_text()) if run.evaluation.exists() else {}
-    configuration = run.configuration.read_text() if run.configuration.exists() else ""
-    starts = run.starts()
+    numbers, settings, starts = run.numbers(), run.settings(), run.starts()
+    configuration = read_text(run.configuration) if settings else ""
     alone, beside = _pictures(run.folder, pictures)
     curves = run.folder / CURVES.file
     body = render(
@@ -119,12 +120,12 @@ def page(
         explorer=explored,
         pictures=alone,
         beside=beside,
-        curves=_picture(curves, CURVES.title, CURVES.caption) if curves.exists() else None,
+        curves=_picture(curves, CURVES.title, CURVES.caption),
         history=_history(subject.history),
-        settings=_settings(yaml.safe_load(configuration) or {}),
+        settings=_settings(settings),
         configuration=configuration,
         provenance=[_start(start) for start in starts],
-        commands=_commands(run),
+        commands=_commands(run, " --trust" * _has_own_parts(settings)),
     )
     return document(f"{name}: report", body)
 
@@ -305,23 +306,47 @@ def _pictures(folder: Path, names: Sequence[str] | None) -> tuple[list[_Picture]
     alone: list[_Picture] = []
     beside: list[_Picture] = []
     for file, (title, caption) in known.items():
-        if file != CURVES.file and (folder / file).exists():
-            group = beside if "_beside_autoencoder" in file else alone
-            group.append(_picture(folder / file, title, caption))
+        if file != CURVES.file and (found := _picture(folder / file, title, caption)):
+            (beside if "_beside_autoencoder" in file else alone).append(found)
     return alone, beside
 
 
-def _picture(path: Path, title: str, caption: str) -> _Picture:
-    with Image.open(path) as picture:
-        if path.suffix == ".gif":
+def _picture(path: Path, title: str, caption: str) -> _Picture | None:
+    """Return a picture of the folder; None, with a warning if it is damaged or a link out of it."""
+    try:
+        with open_regular(path, within=path.parent) as file:
+            return _embedded(file, path.suffix, title, caption)
+    except FileNotFoundError:
+        return None
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises many kinds.
+        reason = str(error).partition("\n")[0]
+        warn_once(f"{path} is left out of the report: {reason} Draw it again.")
+        return None
+
+
+def _embedded(file: BinaryIO, ending: str, title: str, caption: str) -> _Picture:
+    # Pillow would also open files that other programs interpret.
+    with Image.open(file, formats=["GIF" if ending == ".gif" else "PNG"]) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise RunFileError("it is too large.")
+        if ending == ".gif":
             return _film(picture, title, caption)
         image = _webp(picture.convert("RGB"), quality=STILL_QUALITY, method=4)
         return _Picture(title, caption, image, picture.width, picture.height)
 
 
+def _frames(gif: Image.Image) -> Iterator[Image.Image]:
+    for count, frame in enumerate(ImageSequence.Iterator(gif), start=1):
+        if count > MOST_FRAMES:
+            raise RunFileError(f"it has more than {MOST_FRAMES} frames.")
+        yield _fitted(frame.convert("RGB"))
+
+
 def _film(gif: Image.Image, title: str, caption: str) -> _Picture:
     duration = gif.info.get("duration", 50)  # milliseconds per frame
-    first, *rest = (_fitted(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif))
+    first, *rest = _frames(gif)
     film = _webp(
         first,
         save_all=True,
@@ -383,9 +408,11 @@ def _settings(settings: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _value(value: Any) -> str:
     """The value of a setting; a part of the model as Normal(scale=0.25, learned=True)."""
-    if isinstance(value, Mapping) and "class_path" in value:
-        given = ", ".join(f"{k}={v}" for k, v in (value.get("init_args") or {}).items())
-        return f"{value['class_path'].rpartition('.')[2]}({given})"
+    if _is_part(value):
+        arguments = value.get("init_args")
+        named = arguments.items() if isinstance(arguments, Mapping) else ()
+        given = ", ".join(f"{name}={each}" for name, each in named)
+        return f"{str(value['class_path']).rpartition('.')[2]}({given})"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
@@ -402,21 +429,33 @@ def _start(start: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _commands(run: Run) -> list[tuple[str, str]]:
-    """What the commands are for, and the commands."""
+def _has_own_parts(settings: Mapping[str, Any]) -> bool:
+    """Return whether a saved configuration names code that is not this library's or torch's."""
+    known = declared(Recipe)
+    parts = [value for name, value in settings.items() if name in known and known[name].part]
+    paths = [str(value["class_path"] if _is_part(value) else value) for value in parts]
+    return any("." in path and path.split(".")[0] not in ("pyro_vae", "torch") for path in paths)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_path" in value
+
+
+def _commands(run: Run, flag: str) -> list[tuple[str, str]]:
+    """What the commands are for, and the commands, with a flag that they need."""
     folder, again = shlex.quote(str(run.folder)), shlex.quote(f"{run.folder}-again")
     configuration = shlex.quote(str(run.configuration))
     return [
         (
             "Train again with the same settings and seed, into another folder:",
-            f"{program('train')} --config {configuration} --out {again}",
+            f"{program('train')} --config {configuration} --out {again}{flag}",
         ),
         (
             "Estimate log p(x) with 5,000 importance samples per image:",
-            f"{program('evaluate')} {folder} --samples 5000",
+            f"{program('evaluate')} {folder} --samples 5000{flag}",
         ),
         (
             "Draw the pictures, this report and the explorer again:",
-            f"{program('analyze')} {folder}",
+            f"{program('analyze')} {folder}{flag}",
         ),
     ]

@@ -1,0 +1,162 @@
+"""Whether a training's numbers are finite: flags that gather on the device and are read rarely."""
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pyro_vae.training.failures import Diverged
+from pyro_vae.vae import VAE
+
+_ADVICE = (
+    "Lower the learning rate, clip the gradient, or look for scales that reach 0; with "
+    "--on-nan rollback the training continues from its last checkpoint at half the learning rate."
+)
+#: How many times its first loss, or its number of values, a loss may rise by without a word.
+_RUNAWAY = 10
+
+
+class Watch:
+    """What has been seen of a training's numbers; no step waits for the device.
+
+    Args:
+        vae: the model.
+        values: number of values of an image, C H W.
+    """
+
+    def __init__(self, vae: VAE, values: int) -> None:
+        self.first_loss = math.nan
+        self._vae, self._values = vae, values
+        self._names: list[str] = []
+        self._first_bad = torch.zeros(0)
+        self._read, self._warned = 0, False
+
+    def start_epoch(self, before: int) -> None:
+        """Count the steps of an epoch, of which some were made already."""
+        self._read = before
+        self._names = []
+
+    @torch.no_grad()
+    def see_gradients(self, step: int) -> None:
+        """Flag the gradients of a step, counted from 0, whose norms are not finite."""
+        named = [(n, p.grad) for n, p in self._vae.named_parameters() if p.grad is not None]
+        if not named:
+            return
+        names = [name for name, _ in named]
+        # The largest value would do, but is found ten times more slowly.
+        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
+        if names != self._names:
+            self._names, self._first_bad = names, torch.full_like(norms, math.inf)
+        self._first_bad.masked_fill_(~norms.isfinite() & self._first_bad.isinf(), step)
+
+    def check(self, bounds: Sequence[Tensor], where: str) -> None:
+        """Read the flags of the steps since the last reading.
+
+        Args:
+            bounds: loss, distortion and rate of each step of the epoch, (3,) each.
+            where: the epoch, for the message.
+
+        Raises:
+            Diverged: naming the step, what is not finite, and the likeliest cause.
+        """
+        new = torch.stack(list(bounds[self._read :])).tolist() if bounds[self._read :] else []
+        flags = self._first_bad.tolist() if self._names else []
+        bad = min(flags, default=math.inf)
+        for step, terms in enumerate(new, start=self._read):
+            if step > bad:
+                break
+            if not all(map(math.isfinite, terms)):
+                raise Diverged(f"{_of_terms(*terms)} ({where}, step {step + 1}). {_ADVICE}")
+        if bad < math.inf:
+            names = [name for name, first in zip(self._names, flags, strict=True) if first == bad]
+            raise Diverged(f"{_of_gradients(names)} ({where}, step {int(bad) + 1}). {_ADVICE}")
+        self._read = len(bounds)
+        self._look_for_runaway([terms[0] for terms in new], where)
+
+    def check_weights(self, weights: Mapping[str, Tensor], where: str) -> None:
+        """Refuse weights and running statistics that are not finite.
+
+        Raises:
+            Diverged: naming the first of them.
+        """
+        for name in not_finite(weights):
+            raise Diverged(
+                f"The training diverged: the weights {name}, of the {_slot(name)}, are not finite "
+                f"({where}). {_ADVICE}"
+            )
+
+    def _look_for_runaway(self, losses: Sequence[float], where: str) -> None:
+        if not losses:
+            return
+        mean = math.fsum(losses) / len(losses)
+        if math.isnan(self.first_loss):
+            self.first_loss = mean
+        rise, scale = mean - self.first_loss, max(abs(self.first_loss), self._values)
+        if rise > _RUNAWAY * scale and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"The loss has risen from {self.first_loss:,.4g} to {mean:,.4g} nats per image "
+                f"({where}): the training is diverging. {_ADVICE}",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def check_record(record: Mapping[str, float], where: str) -> None:
+    """Refuse the numbers of an epoch that are not finite.
+
+    Raises:
+        Diverged: naming them.
+    """
+    bad = [name.replace("_", " ") for name, value in record.items() if not math.isfinite(value)]
+    if bad:
+        raise Diverged(
+            f"The training diverged: {', '.join(bad)} are not finite ({where}). {_ADVICE}"
+        )
+
+
+@torch.no_grad()
+def not_finite(weights: Mapping[str, Tensor]) -> Iterable[str]:
+    """Return the names of tensors that hold values that are not finite."""
+    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
+    filled = {name: value for name, value in floats.items() if value.numel()}
+    if not filled:
+        return []
+    largest = torch.stack([value.detach().abs().max().float() for value in filled.values()])
+    return [n for n, finite in zip(filled, largest.isfinite().tolist(), strict=True) if not finite]
+
+
+def _of_terms(loss: float, distortion: float, rate: float) -> str:
+    """Return what is not finite of a step's bound, and the likeliest cause."""
+    if not math.isfinite(distortion) and math.isfinite(rate):
+        return (
+            "The training diverged: the distortion is not finite, -log p(x|z) of the likelihood, "
+            "whose scales or probabilities have probably reached 0"
+        )
+    if math.isfinite(distortion) and not math.isfinite(rate):
+        return (
+            "The training diverged: the rate is not finite, KL(q(z|x) || p(z)) of the posterior "
+            "and the prior, whose scales have probably reached 0 or infinity"
+        )
+    return (
+        "The training diverged: the loss is no longer a number, in the likelihood and in the "
+        "posterior; the step before was probably too long"
+    )
+
+
+def _of_gradients(names: Sequence[str]) -> str:
+    """Return which gradients are not finite, and the likeliest cause."""
+    slots = list(dict.fromkeys(_slot(name) for name in names))
+    more = f" and of {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"The training diverged: the loss is finite, but the gradient of {names[0]}{more} is not, "
+        f"in the {' and the '.join(slots)}: probably a function with an infinite slope, such as "
+        "a root or a logarithm at 0"
+    )
+
+
+def _slot(name: str) -> str:
+    """Return the slot that a parameter belongs to."""
+    return name.removeprefix("module.").split(".")[0]
