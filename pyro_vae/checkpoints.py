@@ -24,6 +24,8 @@ from pyro_vae._tensors import DamagedFileError, load_tensors, save_tensors
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.vae import VAE
 
+FORMAT = 1
+"""The format of checkpoints; those of version 0.1 of this library name none, and are read."""
 SLOTS = ("posterior", "prior", "likelihood")
 """In this order, so that a prior that shares the posterior can refer to it."""
 
@@ -73,7 +75,7 @@ def description(vae: VAE) -> dict[str, Any]:
     """Return a model as plain values and CPU tensors: its slots and its weights."""
     seen: dict[int, int] = {}
     slots = {slot: describe(getattr(vae, slot), seen) for slot in SLOTS}
-    return {"slots": slots, "weights": weights_of(vae)}
+    return {"format": FORMAT, "slots": slots, "weights": weights_of(vae)}
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -192,6 +194,11 @@ __getattr__ = old_names(__name__, {"read": contents})
 def _check_structure(found: Any, path: str | Path) -> None:
     if not isinstance(found, dict) or not {"slots", "weights"} <= found.keys():
         raise CheckpointError(f"{path} was written by torch, but it is not a checkpoint.")
+    if found.get("format", 0) not in range(FORMAT + 1):
+        raise CheckpointError(
+            f"{path} has the format {found['format']!r} of another version of pyro_vae; this one "
+            f"reads formats up to {FORMAT}: update it (pip install --upgrade pyro-vae)."
+        )
     slots, weights = found["slots"], found["weights"]
     sound = isinstance(slots, dict) and isinstance(weights, dict) and set(slots) == set(SLOTS)
     if not sound or not all(isinstance(value, Tensor) for value in weights.values()):

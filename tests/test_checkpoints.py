@@ -331,3 +331,11 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     checkpoints.save(vae, tmp_path / "vae.pt")
     with pytest.raises(CheckpointError, match="not finite: likelihood"):
         checkpoints.load(tmp_path / "vae.pt")
+
+
+@pytest.mark.parametrize("later", [2, -1, "1", None])
+def test_a_format_of_a_later_version_is_refused_by_name(tmp_path, later):
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    torch.save(checkpoints.contents(tmp_path / "vae.pt") | {"format": later}, tmp_path / "vae.pt")
+    with pytest.raises(CheckpointError, match="vae.pt has the format .* update it"):
+        checkpoints.load(tmp_path / "vae.pt")

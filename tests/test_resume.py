@@ -15,9 +15,13 @@ from conftest import small_vae
 from PIL import Image
 
 from pyro_vae import annealing, checkpoints, data, fit, networks, objectives, posteriors, priors
+from pyro_vae._settings import made
 from pyro_vae.data import Dataset
+from pyro_vae.data.options import LoadOptions
+from pyro_vae.data.resizing import resized
 from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.recipes import RECIPES
 from pyro_vae.schedules import OneCycle, Plateau
 from pyro_vae.training import Run, Stopped, TrainingError
 from pyro_vae.training.interval import Interval
@@ -123,6 +127,33 @@ def test_a_training_stopped_after_any_step_ends_as_if_never_stopped(name, few, t
         trained(case, few, tmp_path / "parts", stop=2 * STEPS - 3, resume=True)
     made = trained(case, few, tmp_path / "parts", resume=True).made
     assert made == STEPS  # None is made twice.
+    assert same(left_by(tmp_path / "parts"), left_by(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("published", [False, True], ids=["ours", "as published"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_resumes_exactly(name, published, digits, tmp_path):
+    recipe = RECIPES[name].as_published() if published else RECIPES[name]
+    channels, side, _ = recipe.image_shape
+    few = resized(digits.limit(60), LoadOptions(size=side, channels=channels))
+    train, test = few.train, few.test.select(slice(0, 20))
+    if recipe.pixels == "binarized-once":
+        train, test = train.binarized_once(0), test.binarized_once(1)
+    else:
+        train, test = train.with_pixels(recipe.pixels), test.with_pixels(recipe.pixels)
+
+    def run(folder: Path, stop: int = 0, resume: bool = False) -> None:
+        torch.manual_seed(0)
+        settings = recipe.training | {"epochs": 3, "batch_size": 20}
+        settings["objective"] = Interrupted(made(settings["objective"]), stop)
+        fit(recipe.build(train.image_shape), train, validation=test, folder=folder, resume=resume,
+            device="cpu", progress=False, **settings)  # fmt: skip
+
+    run(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(tmp_path / "parts", stop=5)
+    run(tmp_path / "parts", resume=True)
     assert same(left_by(tmp_path / "parts"), left_by(tmp_path / "whole"))
 
 

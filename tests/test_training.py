@@ -225,6 +225,8 @@ def test_nothing_to_resume_is_said(digits, tmp_path):
 def test_an_unknown_device_is_refused_by_name():
     with pytest.raises(TrainingError, match="warp"):
         choose_device("warp")
+    with pytest.raises(TrainingError, match="shapes alone"):
+        choose_device("meta")
     assert choose_device("cpu") == torch.device("cpu")
 
 
