@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 ARGS ?=
 
-.PHONY: train test test-slow coverage lint docs clean
+.PHONY: train test test-slow faults coverage lint docs clean
 
 train: .venv/installed
 	$(BIN)/pyro-vae train $(ARGS)
@@ -17,6 +17,10 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(PYTEST) -m slow $(ARGS)
+
+# Hours of faults on purpose: signals, broken disks, damaged files; writes docs/results/faults.md.
+faults: .venv/installed-test
+	cd tests && ../$(BIN)/python -m faults $(ARGS)
 
 coverage: .venv/installed-test
 	$(PYTEST) -m "not slow" --cov --cov-report term:skip-covered $(ARGS)

@@ -3,9 +3,10 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyro_vae._text import escaped
 from pyro_vae.errors import PyroVAEError
@@ -49,6 +50,7 @@ def show_messages() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # A locale without Greek must not end a training.
             stream.reconfigure(errors="replace")
+    warnings.showwarning = _show_warning
     logger = logging.getLogger("pyro_vae")
     if not logger.handlers:
         handler = logging.StreamHandler()
@@ -62,6 +64,11 @@ def _of_system(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Show a warning in a line, without the place in the code that gave it."""
+    print(f"warning: {escaped(str(message))}", file=sys.stderr)
 
 
 class _Named(logging.Formatter):

@@ -172,12 +172,12 @@ class Experiment:
         Raises:
             CheckpointError: there is no model that can be read.
         """
+        saved, path = checkpoints.newest_contents(self.run.weights)
         try:
-            return checkpoints.load(self.run.weights)
+            return checkpoints.rebuilt(saved, path)
         except checkpoints.ForeignPartError:
             vae = self._built()  # The configuration names the user's own class.
-        weights = checkpoints.contents(self.run.weights)["weights"]
-        checkpoints.give_weights(vae, weights, f"The weights in {self.run.weights}")
+        checkpoints.give_weights(vae, saved["weights"], f"The weights in {path}")
         return vae.eval()
 
     def train(

@@ -51,7 +51,10 @@ class Parser(ArgumentParser):
             SystemExit: after the help, or an error that names the option.
         """
         self._given = list(arguments)
-        return self.parse_args(self._given)
+        try:
+            return self.parse_args(self._given)
+        except OverflowError:  # Of whole numbers, which Python bounds nowhere.
+            self.error("a number is too large.")
 
     def check(self, values: Mapping[str, Any]) -> None:
         """End with an error that names the option, where a value is out of its bounds."""

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -38,6 +38,7 @@ class Stop:
         self._requests = 0
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
+        self._hook: Callable[[Any], Any] = sys.unraisablehook
 
     def check(self) -> None:
         """End here if that was asked for.
@@ -54,12 +55,14 @@ class Stop:
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
                 self._before[number] = signal.signal(number, self._receive)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._ignored
 
     def forget(self) -> None:
         """Leave the signals to whoever received them before."""
         for number, before in self._before.items():
             signal.signal(number, before)
         self._before.clear()
+        sys.unraisablehook = self._hook
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # A worker that reads images: it ends with its parent.
@@ -75,6 +78,14 @@ class Stop:
             raise Stopped(number)
         elif self._requests == 1:
             _say("Stopping after this step. Twice more stops at once, without saving.")
+
+    def _ignored(self, found: Any) -> None:
+        """Ask again, a little later, where Python ignores exceptions, as in weak references."""
+        if isinstance(found.exc_value, Stopped):
+            self._requests -= 1
+            threading.Timer(0.05, os.kill, (self._process, found.exc_value.number)).start()
+        else:
+            self._hook(found)
 
 
 _listening: list[Stop] = []
