@@ -78,7 +78,12 @@ def read(path: str | Path, **options: object) -> None:
             for part in (found.train, found.test):
                 part.as_float(slice(3))
                 " ".join(
-                    (part.source, *(part.class_names or ()), *(part.attributes or ()))
+                    (
+                        part.source,
+                        *(part.class_names or ()),
+                        *(part.attributes or ()),
+                        *(part.names or ()),
+                    )
                 ).encode()
         except data.DataError as error:
             check_message(str(error))

@@ -147,7 +147,8 @@ def test_a_chosen_size_may_be_oblong():
 
 
 def test_arrays_that_are_enlarged_are_warned_of():
-    np.save("small.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    levels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    np.save("small.npy", levels)
     with pytest.warns(UserWarning, match="small.npy: images of 8×8 are enlarged to 16×16"):
         assert data.load("small.npy", size=16).image_shape == (3, 16, 16)
     with warnings.catch_warnings():
@@ -327,7 +328,7 @@ def test_images_outside_the_classes_are_named():
 def test_train_and_test_folders_are_the_parts_and_the_order_is_mixed(caplog):
     for number in range(20):
         save(f"x/train/{'ab'[number // 10]}/{number}.png", color=(number, 0, 0))
-    save("x/test/b/0.png", color=(99, 0, 0)), save("x/validation/a.png")
+    save("x/test/b/0.png", color=(99, 0, 0)), save("x/extra/a.png")
     dataset = data.load("x")
     assert dataset.train.class_names == dataset.test.class_names == ("a", "b")
     assert dataset.test.images[:, 0, 0, 0].tolist() == [99]
@@ -336,7 +337,7 @@ def test_train_and_test_folders_are_the_parts_and_the_order_is_mixed(caplog):
     assert torch.equal(dataset.train.labels, reds.long() // 10)
     assert sorted(reds.tolist()) == list(range(20))
     assert set(dataset.split(8)[1].labels.tolist()) == {0, 1}
-    assert "only train/ and test/ are used, not validation/a.png" in caplog.text
+    assert "only train/ and test/ are used, not extra/a.png" in caplog.text
     assert dataset.train.images.untyped_storage().data_ptr() == (
         dataset.test.images.untyped_storage().data_ptr()
     )

@@ -4,6 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
+from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, reason
 from pyro_vae.data.named import LOADERS
@@ -34,6 +35,10 @@ def load(
     test_fraction: float = 0.1,
     seed: int = 0,
     stream: bool | None = None,
+    stretch: tuple[float, float] | str | None = None,
+    ground: str | None = None,
+    frames: str | None = None,
+    decisions: Decisions | None = None,
 ) -> Dataset:
     """Load images to train on and to test with: uint8 tensors in memory, or streams from files.
 
@@ -58,6 +63,15 @@ def load(
         stream: leave the images of a folder, or the bytes of an `.npy` file, in their files and
             read them batch by batch (see `pyro_vae.data.streams`). By default this is done for
             images that would take more than half of the memory of this machine.
+        stretch: the values that become black and white, as (low, high) or "LOW:HIGH", or "auto"
+            for the smallest and the largest value of all parts. By default values become levels
+            by the rules of `pyro_vae.data.levels`.
+        ground: what transparent images are put on, "white", "black" or "gray". By default white,
+            or another on which more is to be seen. "keep" leaves the four channels of an array
+            as they are.
+        frames: "all" to make every frame of a stack or film an image, as by default, or "first".
+        decisions: those of other data (`Dataset.decisions`), so that these data are treated like
+            them; the options above override them.
 
     Raises:
         DataError: the name is unknown, the data cannot be found, downloaded or read, or it does
@@ -69,7 +83,18 @@ def load(
     >>> load("digits", size=4, channels=3).image_shape
     (3, 4, 4)
     """
-    options = LoadOptions(size, channels, skip_corrupt, test_fraction, seed, stream)
+    options = LoadOptions(
+        size=size,
+        channels=channels,
+        skip_corrupt=skip_corrupt,
+        test_fraction=test_fraction,
+        seed=seed,
+        stream=stream,
+        stretch=stretch,
+        ground=ground,
+        frames=frames,
+        decisions=decisions,
+    )
     for argument, value in (("name", name), ("data_dir", data_dir)):
         _check_path(argument, value)
     named = LOADERS.get(name) if isinstance(name, str) else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,12 +18,16 @@ from torch.nn import functional as F
 
 from pyro_vae._spelling import RENAMED, warn_of
 from pyro_vae.data.capacity import require_memory
+from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.messages import DataError, one_line
+from pyro_vae.data.notebook import SHOWN, picture_of
 from pyro_vae.data.options import check_seed, is_whole
 from pyro_vae.data.streams import Stream, changed, selected
 from pyro_vae.errors import PyroVAEError
 
 Pixels = Literal["gray", "binarized", "dequantized"]
+#: The label of an image whose class is unknown.
+UNKNOWN = -1
 _PIXELS: dict[str, Pixels] = {name: name for name in get_args(Pixels)}
 
 
@@ -31,7 +36,7 @@ class ImageData:
     """N images of one shape, with what is known about each.
 
     Raises:
-        DataError: a tensor has another type or length than stated below, a label is negative or
+        DataError: a tensor has another type or length than stated below, a label is below -1 or
             has no name among `class_names`, or `pixels` is not one of the accepted values.
 
     >>> levels = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
@@ -47,7 +52,7 @@ class ImageData:
     images: Tensor | Stream
     """uint8, (N, C, H, W): levels 0 to 255."""
     labels: Tensor | None = None
-    """int64, (N,): 0 or more, an index into `class_names` if there are any."""
+    """int64, (N,): an index into `class_names` if there are any, or -1 for an unknown class."""
     class_names: tuple[str, ...] | None = None
     """The name of each class, in the order of the labels."""
     attributes: dict[str, Tensor] | None = None
@@ -56,6 +61,8 @@ class ImageData:
     """Where the images come from, as shown to people."""
     pixels: Pixels = "gray"
     """How `as_float` turns levels into floats: "gray", "binarized" or "dequantized"."""
+    names: tuple[str, ...] | None = None
+    """The name of each image: its file, relative to the data, and `#3` for frame 3, from 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels, stacklevel=5))
@@ -68,6 +75,7 @@ class ImageData:
                 raise DataError(f"attributes must have names, not {name!r}")
             self._check_per_image(f"attribute {name!r}", values)
         self._check_class_names()
+        self._check_names()
         if not isinstance(self.source, str):
             raise DataError(f"source must be text, not {_kind(self.source)}")
 
@@ -97,15 +105,44 @@ class ImageData:
         if self.labels is None or len(self) == 0:
             return
         low, high = int(self.labels.min()), int(self.labels.max())
-        if names is not None and (low < 0 or high >= len(names)):
+        if names is not None and high >= len(names):
             raise DataError(
                 f"labels run from {low} to {high}, but there are {len(names)} class names"
             )
-        if low < 0:
-            raise DataError(f"labels must be 0 or more, but run from {low} to {high}")
+        if low < UNKNOWN:
+            raise DataError(
+                f"labels must be 0 or more, or -1 for unknown, but run from {low} to {high}"
+            )
+
+    def _check_names(self) -> None:
+        names: Any = self.names
+        if names is None:
+            return
+        if not isinstance(names, tuple | list) or not all(isinstance(n, str) for n in names):
+            raise DataError(f"names must be a tuple of names, not {names!r:.200}")
+        if len(names) != len(self):
+            raise DataError(f"there are {len(names)} names for {len(self)} images")
+        object.__setattr__(self, "names", tuple(names))
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.image_shape))
+        known = [f"ImageData: {len(self):,} image{'s' * (len(self) != 1)} of {shape}"]
+        known += ["streamed from files"] * self.streamed
+        known += [f"pixels {self.pixels}"] * (self.pixels != "gray")
+        if self.labels is not None:
+            known.append(
+                f"{len(self.class_names or self.labels[self.labels >= 0].unique()):,} classes"
+            )
+        known += [f"attributes {', '.join(self.attributes)}"] if self.attributes else []
+        known += [f"from {self.source}"] if self.source else []
+        return ", ".join(known)
+
+    def _repr_html_(self) -> str:
+        """Show the first images in a notebook."""
+        return f"{picture_of(self.levels(slice(SHOWN)))}<p>{escape(repr(self))}</p>"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -130,6 +167,7 @@ class ImageData:
                 images=selected(self.images, indices),
                 labels=None if self.labels is None else self.labels[indices],
                 attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
+                names=None if self.names is None else _picked(self.names, indices),
             )
 
     def pad(self, margin: int) -> ImageData:
@@ -290,6 +328,13 @@ def _checked_pixels(pixels: object, stacklevel: int) -> Pixels:
     return current
 
 
+def _picked(names: tuple[str, ...], indices: slice | Tensor) -> tuple[str, ...]:
+    """Return the names at indices that a tensor would take."""
+    if isinstance(indices, slice):
+        return names[indices]
+    return tuple(names[index] for index in torch.arange(len(names))[indices.cpu()].tolist())
+
+
 def _vector(value: object, *further: torch.dtype) -> bool:
     """Whether a value is a tensor of shape (n,), of whole numbers or of one of further types."""
     if not isinstance(value, Tensor):
@@ -315,8 +360,10 @@ def _kind(value: object) -> str:
 class Dataset:
     """Images of one shape in two parts: `train` to learn from, `test` to evaluate on.
 
+    Some data have a third part, `validation`.
+
     Raises:
-        DataError: the two parts have different image shapes, or one is empty.
+        DataError: the parts have different image shapes, or one is empty.
 
     >>> from pyro_vae import data
     >>> digits = data.load("digits").limit(1000)
@@ -334,10 +381,16 @@ class Dataset:
     """The images to learn from."""
     test: ImageData
     """The images to evaluate on."""
+    validation: ImageData | None = None
+    """The images to validate on, where the data have such a part of their own."""
+    decisions: Decisions | None = None
+    """What was decided about the data as they were read; `load` can be given it again."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise DataError(f"name must be text, not {_kind(self.name)}")
+        if not isinstance(self.decisions, Decisions | None):
+            raise DataError(f"{self.name}: decisions must be Decisions or None")
         for part, images in (("train", self.train), ("test", self.test)):
             if not isinstance(images, ImageData):
                 raise DataError(f"{self.name}: {part} must be ImageData, not {_kind(images)}")
@@ -346,6 +399,30 @@ class Dataset:
         train, test = self.train.image_shape, self.test.image_shape
         if train != test:
             raise DataError(f"{self.name}: train images are {train}, test images {test} (C, H, W)")
+        self._check_validation()
+
+    def _check_validation(self) -> None:
+        images: Any = self.validation
+        if images is None:
+            return
+        if not isinstance(images, ImageData):
+            raise DataError(f"{self.name}: validation must be ImageData, not {_kind(images)}")
+        if not len(images):
+            raise DataError(f"{self.name}: the validation part has no images: make it None")
+        if images.image_shape != self.image_shape:
+            raise DataError(
+                f"{self.name}: train images are {self.image_shape}, validation images "
+                f"{images.image_shape} (C, H, W)"
+            )
+
+    def __repr__(self) -> str:
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        lines = [f"  {name}: {part}" for name, part in parts.items() if part is not None]
+        return "\n".join([f"Dataset {self.name}", *lines])
+
+    def _repr_html_(self) -> str:
+        """Show the first training images in a notebook."""
+        return f"{picture_of(self.train.levels(slice(SHOWN)))}<pre>{escape(repr(self))}</pre>"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -353,17 +430,19 @@ class Dataset:
         return self.train.image_shape
 
     def map(self, change: Callable[[ImageData], ImageData]) -> Dataset:
-        """Apply the same change to both parts.
+        """Apply the same change to every part.
 
         Raises:
             DataError: `change` is not callable, or returns something other than `ImageData`.
         """
         if not callable(change):
             raise DataError(f"change must be a function of ImageData, not {_kind(change)}")
-        return replace(self, train=change(self.train), test=change(self.test))
+        train, test = change(self.train), change(self.test)
+        validation = None if self.validation is None else change(self.validation)
+        return replace(self, train=train, test=test, validation=validation)
 
     def pad(self, margin: int) -> Dataset:
-        """Pad the images of both parts with `margin` pixels of 0 on every side.
+        """Pad the images of every part with `margin` pixels of 0 on every side.
 
         Raises:
             DataError: as `ImageData.pad`.

@@ -1,14 +1,16 @@
 """The options of `load` that shape the data, checked once and passed to every loader."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
+from pyro_vae.data.decisions import Decisions, Range, check_frames, check_ground, checked_range
 from pyro_vae.data.messages import DataError
 
 _LARGEST_SIDE = 16_384  # pixels
 _MOST_SEEDS = 2**63
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,21 @@ class LoadOptions:
     test_fraction: float = 0.1
     seed: int = 0
     stream: bool | None = None
+    stretch: Range | str | None = None
+    ground: str | None = None
+    frames: str | None = None
+    decisions: Decisions | None = None
 
     def __post_init__(self) -> None:
         self._check_size()
+        object.__setattr__(self, "stretch", _checked_stretch(self.stretch))
+        check_ground(self.ground)
+        check_frames(self.frames)
+        if not isinstance(self.decisions, Decisions | None):
+            raise DataError(
+                "decisions must be those of a data set (Dataset.decisions), not "
+                f"{self.decisions!r:.100}"
+            )
         if self.channels is not None and (
             not is_whole(self.channels) or self.channels not in (1, 3)
         ):
@@ -40,6 +54,19 @@ class LoadOptions:
         check_seed(self.seed)
         if self.stream is not None and not isinstance(self.stream, bool):
             raise DataError(f"stream must be True, False or None, not {self.stream!r}")
+
+    @property
+    def given(self) -> Decisions:
+        """What is decided before the data are looked at: the record, overridden by the options."""
+        record = self.decisions or Decisions()
+        stretch = self.stretch if isinstance(self.stretch, tuple) else record.stretch
+        return replace(
+            record,
+            stretch=None if self.stretch == AUTO else stretch,
+            ground=self.ground or record.ground,
+            frames=self.frames or record.frames,
+            channels=self.channels or record.channels,
+        )
 
     def _check_size(self) -> None:
         size: Any = self.size
@@ -62,6 +89,24 @@ class LoadOptions:
         if isinstance(self.size, Sequence):
             return int(self.size[0]), int(self.size[1])
         return int(self.size), int(self.size)
+
+
+def _checked_stretch(value: Any) -> Range | str | None:
+    """Return a range, given as two numbers or as "LOW:HIGH"; "auto" and None stay."""
+    if value is None or value == AUTO:
+        return value
+    pair: Any = value
+    if isinstance(value, str):
+        try:
+            pair = [float(each) for each in value.split(":")]
+        except ValueError:
+            pair = ()
+        if len(pair) != 2:
+            raise DataError(
+                f"stretch must be auto, or the values that become black and white, such as "
+                f"0:4095, not {value!r:.100}"
+            )
+    return checked_range("stretch", pair)
 
 
 def is_whole(value: Any) -> bool:

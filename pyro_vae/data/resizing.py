@@ -45,6 +45,8 @@ def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
             f"{dataset.train.source}: images of {have[1]}×{have[2]} are enlarged to "
             f"{wanted[1]}×{wanted[2]}; choose another size with size="
         )
+    if wanted[0] == 1 and have[0] == 3 and options.channels is None:
+        warn(f"{dataset.train.source}: color images are made gray, as the images of the record are")
     if not dataset.train.streamed:
         channels, height, width = wanted
         refuse_too_large(
@@ -59,7 +61,7 @@ def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
 
 def _wanted(have: tuple[int, int, int], options: LoadOptions) -> tuple[int, int, int]:
     channels, *size = have
-    return options.channels or channels, *(options.height_width or size)
+    return options.given.channels or channels, *(options.height_width or size)
 
 
 def _fitted(images: Tensor, shape: tuple[int, int, int]) -> Tensor:

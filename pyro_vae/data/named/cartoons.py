@@ -6,17 +6,18 @@ over sub-folders that have no meaning.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pyro_vae.data.decisions import VERSION_0_2
 from pyro_vae.data.downloads.places import Place, data_folder, first_that_works, search_folders
 from pyro_vae.data.images import Dataset
-from pyro_vae.data.messages import DataError, NotFound, shown_path, some
+from pyro_vae.data.messages import DataError, NotFound, some
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.arrays import load_arrays
 from pyro_vae.data.readers.attributes import read_per_image
-from pyro_vae.data.readers.folders import divide
-from pyro_vae.data.readers.image_files import ImageFiles, read_parts
+from pyro_vae.data.readers.image_files import UNDIVIDED, ImageFiles, read_parts
 
 NAME = "cartoonset"
 FOLDERS = ("cartoonset", "cartoonset10k", "cartoonset100k")
@@ -74,8 +75,10 @@ def load_cartoon_folder(folder: Path, options: LoadOptions) -> Dataset:
     paths = sorted(folder.rglob("cs*.png"))
     _refuse_twice(paths, folder)
     attributes = read_per_image([path.with_suffix(".csv") for path in paths])
-    train, test = divide(ImageFiles(paths, attributes=attributes), NAME, options)
-    return read_parts(NAME, train, test, options, source=shown_path(folder))
+    listed = {UNDIVIDED: ImageFiles.of(paths, attributes=attributes)}
+    if options.decisions is None:  # Published pictures of one kind: nothing is to be found out.
+        options = replace(options, decisions=VERSION_0_2)
+    return read_parts(NAME, listed, options, folder)
 
 
 def _refuse_twice(paths: list[Path], folder: Path) -> None:

@@ -3,22 +3,27 @@
 | content | meaning |
 |---|---|
 | one array or tensor | images |
-| `images`, optionally `labels` | images without a test part: one is drawn by seed |
+| `images` (or `imgs`), optionally `labels` | images without a test part: one is drawn by seed |
 | `train_images`, `test_images`, optionally `train_labels`, `test_labels` | both parts |
+| `val_images`, optionally `val_labels`, beside these | the validation part |
 | `class_names` | the name of each class, in the order of the labels |
+| `latents_classes` | the attributes of each image, as in dSprites |
 | `names`, with `images` in an `.npz` file | a file name per image, to find it in `attributes.csv` |
 
 Images are (N, H, W), (N, H, W, C) or (N, C, H, W). The channels are the one dimension of at most 4;
-if both the second and the last are, the array is refused. Values are bytes, whole numbers from 0 to
-255, floats in [0, 1], or binary (booleans, or whole numbers that are all 0 or 1). The bytes of an
-`.npy` file that is too large for memory are read batch by batch; other files must fit. A file
-`attributes.csv` beside an `.npz` file is read by `pyro_vae.data.readers.attributes`.
+if both the second and the last are, the array is refused, and so is an array that is likelier one
+picture. Four channels are red, green, blue and alpha, unless `ground="keep"` says otherwise.
+
+Values become levels as in `pyro_vae.data.levels`, for all parts alike. Labels are whole numbers (-1
+for an unknown class), words, or one-hot rows; several labels for each image become attributes. The
+bytes of an `.npy` file that is too large for memory are read batch by batch; other files must fit.
+A file `attributes.csv` beside an `.npz` file is read by `pyro_vae.data.readers.attributes`.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +33,45 @@ from torch import Tensor
 
 from pyro_vae._files import open_regular
 from pyro_vae.data.capacity import should_stream
+from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.images import Dataset, ImageData
-from pyro_vae.data.messages import DataError, escaped, say, shown_path
-from pyro_vae.data.options import LoadOptions
+from pyro_vae.data.levels import (
+    BYTES,
+    Extent,
+    extent_of,
+    kind_of,
+    natural_range,
+    stretch_range,
+    tell_range,
+    to_levels,
+    unclear,
+    warn_of_plain,
+)
+from pyro_vae.data.messages import DataError, escaped, say, shown_path, warn
+from pyro_vae.data.options import AUTO, LoadOptions
 from pyro_vae.data.readers.array_files import COPIES, check_header, read_arrays
 from pyro_vae.data.readers.attributes import read_table
+from pyro_vae.data.readers.grounds import on_ground
+from pyro_vae.data.readers.labels import Labels, read_labels, to_names
+from pyro_vae.data.readers.layouts import to_nchw
 from pyro_vae.data.splits import shuffled, split_by_seed
 from pyro_vae.data.streams import Stream
 
-_MOST_CHANNELS = 4
+#: The prefixes of the arrays of each part.
+_PREFIXES = {"train": ("train_",), "test": ("test_",), "validation": ("val_", "validation_")}
+_IMAGES, _LABELS = ("images", "imgs"), ("labels", "latents_classes")
 #: The arrays that are read of a file; others are left alone.
 _WANTED = (
-    *("images", "labels", "train_images", "train_labels", "test_images", "test_labels"),
-    *("class_names", "names"),
+    *(
+        f"{prefix}{key}"
+        for prefixes in _PREFIXES.values()
+        for prefix in prefixes
+        for key in ("images", "labels")
+    ),
+    *(*_IMAGES, *_LABELS, "class_names", "names"),
 )
+#: The part of images that are still to be divided.
+_WHOLE = "all"
 
 
 def load_arrays(path: Path, options: LoadOptions) -> Dataset:
@@ -51,39 +81,212 @@ def load_arrays(path: Path, options: LoadOptions) -> Dataset:
         DataError: the file cannot be read, or its content does not fit that description.
     """
     name = shown_path(path.stem)
-    if path.suffix == ".npy" and (stream := _stream(path, options)) is not None:
+    if path.suffix == ".npy" and (found := _stream(path, options)) is not None:
+        stream, decisions = found
         data = ImageData(stream, source=shown_path(path))
-        return split_by_seed(name, data, options.test_fraction, options.seed)
+        return _drawn(name, data, decisions, options)
     content = read_arrays(path, _WANTED, options)
-    if "train_images" in content and "test_images" in content:
-        train = _shuffled_if_sorted(_part(content, "train_", path), options.seed)
-        return Dataset(name, train, _part(content, "test_", path))
-    prefix = "train_" if "train_images" in content else ""
-    data = _part(content, prefix, path)
-    if not prefix and path.suffix == ".npz":
-        data = replace(data, attributes=_attributes_beside(path, content, len(data)))
-    return split_by_seed(name, data, options.test_fraction, options.seed)
+    keys = _image_keys(content, path, options)
+    parts, decisions = _parts(content, keys, path, options)
+    if _WHOLE not in parts:
+        decisions = replace(decisions, parts={part: keys[part] for part in parts})
+        train = _shuffled_if_sorted(parts["train"], options.seed)
+        return Dataset(name, train, parts["test"], parts.get("validation"), decisions)
+    dataset = _drawn(name, parts[_WHOLE], decisions, options, keys[_WHOLE])
+    return replace(dataset, validation=parts.get("validation"))
 
 
-def _part(content: dict[str, Any], prefix: str, path: Path) -> ImageData:
-    key = f"{prefix}images"
-    if key not in content:
-        found = ", ".join(content) or "nothing"
+def _drawn(
+    name: str, data: ImageData, decisions: Decisions, options: LoadOptions, key: str = "images"
+) -> Dataset:
+    dataset = split_by_seed(name, data, options.test_fraction, options.seed)
+    parts = {"train": key, "test": "drawn by seed"}
+    return replace(dataset, decisions=replace(decisions, parts=parts))
+
+
+def _image_keys(content: Mapping[str, Any], path: Path, options: LoadOptions) -> dict[str, str]:
+    """Return the key of the images of each part, or of those that are to be divided."""
+    found = {
+        part: f"{prefix}images"
+        for part, prefixes in _PREFIXES.items()
+        for prefix in prefixes
+        if f"{prefix}images" in content
+    }
+    if options.given.rules == 1:
+        found.pop("validation", None)
+    if "train" in found and "test" in found:
+        return {part: found[part] for part in _PREFIXES if part in found}
+    if "train" in found:
+        if "validation" in found:
+            say(f"{path}: {found['validation']} validates, and a test part is drawn by seed")
+        return {_WHOLE: found["train"]} | {
+            part: key for part, key in found.items() if part == "validation"
+        }
+    key = next((key for key in _IMAGES if key in content), None)
+    if key is None:
+        listed = ", ".join(content) or "nothing"
         raise DataError(
-            f"{path} holds {found}: name the images `images`, or `train_images` and `test_images`"
+            f"{path} holds {listed}: name the images `images`, or `train_images` and `test_images`"
         )
-    # Popped, so that the array as read is freed before the images are split.
-    images = to_images(content.pop(key), f"{path.name}: {key}")
-    labels = _to_labels(content.get(f"{prefix}labels"), f"{path.name}: {prefix}labels")
-    names = _to_names(content.get("class_names"), f"{path.name}: class_names")
-    class_names = None if names is None else tuple(escaped(name) for name in names)
-    try:
-        return ImageData(torch.from_numpy(images), labels, class_names, source=shown_path(path))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    return {_WHOLE: key}
 
 
-def _stream(path: Path, options: LoadOptions) -> Stream | None:
+def _parts(
+    content: dict[str, Any], keys: Mapping[str, str], path: Path, options: LoadOptions
+) -> tuple[dict[str, ImageData], Decisions]:
+    """Make the images of each part, treated alike."""
+    lone = len(keys) == 1 and keys.get(_WHOLE) in _IMAGES
+    labels = _labels(content, keys, path, options)
+    counts = {part: _count(content, part, labels) for part in keys} if lone else {}
+    # Popped, so that an array as read is freed before the images are split.
+    raw = {part: content.pop(key) for part, key in keys.items()}
+    whats = {part: f"{path.name}: {key}" for part, key in keys.items()}
+    images, decisions = _images(raw, whats, counts, options)
+    listed = content.get("class_names")
+    class_names = labels.class_names
+    if listed is not None:
+        shown = to_names(np.asarray(listed), f"{path.name}: class_names")
+        class_names = tuple(escaped(name) for name in shown)
+    found: dict[str, ImageData] = {}
+    for part, each in images.items():
+        try:
+            found[part] = ImageData(
+                each,
+                labels.labels.get(part),
+                class_names,
+                labels.attributes.get(part),
+                source=shown_path(path),
+            )
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+    if keys.get(_WHOLE) in _IMAGES and path.suffix == ".npz":
+        found[_WHOLE] = _with_table(found[_WHOLE], path, content)
+    return found, replace(decisions, class_names=class_names)
+
+
+def _count(content: Mapping[str, Any], part: str, labels: Labels) -> int:
+    """Return the number of images that an array's labels or names state, or 0."""
+    if part in labels.labels:
+        return len(labels.labels[part])
+    if part in labels.attributes:
+        return len(next(iter(labels.attributes[part].values()), ()))
+    names = content.get("names")
+    return 0 if names is None or np.ndim(names) != 1 else len(names)
+
+
+def _labels(
+    content: Mapping[str, Any], keys: Mapping[str, str], path: Path, options: LoadOptions
+) -> Labels:
+    named: dict[str, str] = {}
+    for part, key in keys.items():
+        prefix = key.removesuffix("images") if key.endswith("images") else ""
+        candidates = (f"{prefix}labels",) if prefix else _LABELS
+        present = [each for each in candidates if content.get(each) is not None]
+        if present:
+            named[part] = present[0]
+    arrays = {part: content[key] for part, key in named.items()}
+    return read_labels(arrays, named, path.name, options.given.class_names)
+
+
+def _with_table(data: ImageData, path: Path, content: Mapping[str, Any]) -> ImageData:
+    """Add the names of the images, and the attributes beside the file."""
+    listed = content.get("names")
+    names = None if listed is None else to_names(np.asarray(listed), f"{path.name}: names")
+    table = path.with_name("attributes.csv")
+    attributes = read_table(table, len(data), names) if os.path.lexists(table) else None
+    if names is not None and len(names) != len(data):
+        warn(f"{path}: there are {len(names)} names for {len(data)} images: they are not used")
+        names = None
+    return replace(
+        data,
+        attributes={**(data.attributes or {}), **(attributes or {})} or None,
+        names=None if names is None else tuple(escaped(name) for name in names),
+    )
+
+
+def _images(
+    raw: dict[str, Any], whats: Mapping[str, str], counts: Mapping[str, int], options: LoadOptions
+) -> tuple[dict[str, Tensor | Stream], Decisions]:
+    """Convert the arrays of all parts to uint8, (N, C, H, W), by the same decisions."""
+    given = options.given
+    views: dict[str, np.ndarray] = {}
+    for part in list(raw):
+        array = np.asarray(raw.pop(part))
+        if array.size == 0:
+            raise DataError(f"{whats[part]} has shape {array.shape}: there are no images in it")
+        count = None if given.rules == 1 else counts.get(part)
+        views[part] = to_nchw(array, whats[part], count)
+    limits, decisions = _limits(views, whats, given, options)
+    levels: dict[str, Tensor | Stream] = {}
+    for part in list(views):
+        converted = to_levels(views.pop(part), limits[part])
+        levels[part] = torch.from_numpy(np.ascontiguousarray(converted))
+    what = next(iter(whats.values()))
+    images, ground = on_ground(levels, given, what)
+    for part, each in images.items():
+        if isinstance(each, Tensor):
+            warn_of_plain(each, whats[part], decisions.ranges)
+    channels = next(iter(images.values())).shape[1]
+    return images, replace(decisions, ground=ground, channels=int(channels))
+
+
+def _limits(
+    views: Mapping[str, np.ndarray],
+    whats: Mapping[str, str],
+    given: Decisions,
+    options: LoadOptions,
+) -> tuple[dict[str, tuple[float, float]], Decisions]:
+    """Decide for each part which values become levels 0 and 255, from all parts together."""
+    if given.rules == 1 and len(views) > 1:  # Version 0.2 decided for each part alone.
+        alone = replace(options, decisions=given)
+        each = {p: _limits({p: view}, whats, given, alone)[0][p] for p, view in views.items()}
+        return each, given
+    extents: dict[str, Extent] = {}
+    kinds = {part: kind_of(_number_type(view, whats[part])) for part, view in views.items()}
+    for part, view in views.items():
+        extent = extent_of(view, whats[part])
+        extents[kinds[part]] = extent.joined(extents.get(kinds[part]))
+    if options.stretch == AUTO:
+        given = replace(given, stretch=stretch_range(extents))
+    ranges = dict(given.ranges)
+    for kind, extent in extents.items():
+        what = next(whats[part] for part in views if kinds[part] == kind)
+        natural = ranges.get(kind) or natural_range(kind, extent)
+        chosen = given.stretch or natural
+        if chosen is None:
+            dtype = next(str(view.dtype) for part, view in views.items() if kinds[part] == kind)
+            raise unclear(what, dtype, extent)
+        if natural is not None:
+            ranges[kind] = natural
+        tell_range(what, kind, extent, chosen, chosen=given.stretch is not None)
+    limits = {part: given.stretch or ranges[kind] for part, kind in kinds.items()}
+    return limits, replace(given, ranges=ranges)
+
+
+def _number_type(array: np.ndarray, what: str) -> np.dtype:
+    if array.dtype.kind not in "buif":
+        raise DataError(
+            f"{what} holds {array.dtype}: images are bytes or floats in [0, 1]; convert it first"
+        )
+    return array.dtype
+
+
+def to_images(array: np.ndarray, what: str) -> np.ndarray:
+    """Convert images of any accepted layout and type to uint8, (N, C, H, W).
+
+    Args:
+        array: the images, as this module's docstring describes; four channels are kept.
+        what: the name of the array in messages.
+
+    Raises:
+        DataError: the layout or the values do not fit that description.
+    """
+    options = LoadOptions(ground="keep")
+    images, _ = _images({_WHOLE: array}, {_WHOLE: what}, {}, options)
+    return np.asarray(images[_WHOLE])
+
+
+def _stream(path: Path, options: LoadOptions) -> tuple[Stream, Decisions] | None:
     """Return the images of an `.npy` file as a stream, or None if they go into memory."""
     try:
         reader = ArrayReader(path, _state(path))
@@ -92,16 +295,36 @@ def _stream(path: Path, options: LoadOptions) -> Stream | None:
         return None
     if array.size == 0:
         return None
-    images = _to_nchw(array, f"{path.name}: images")
+    given, what = options.given, f"{path.name}: images"
+    images = to_nchw(array, what, None if given.rules == 1 else 0)
     if not should_stream(len(images), images.shape[1:], options, str(path), COPIES):
         return None
-    if array.dtype != np.uint8 or array[:1000].max() <= 1:
-        found = "binary values" if array.dtype == np.uint8 else array.dtype
+    binary = array.dtype == np.uint8 and array[:1000].max() == 1 and "uint8" not in given.ranges
+    if array.dtype != np.uint8 or (binary and given.stretch is None and options.stretch != AUTO):
+        found = "binary values" if binary else array.dtype
         raise DataError(
             f"{path} holds {found}: only images as bytes, 0 to 255, can be read batch by batch "
             "from their file: save it as uint8 levels, or hold it in memory with stream=False"
         )
-    return Stream(reader, torch.arange(len(images)))
+    if options.stretch == AUTO:
+        given = replace(given, stretch=stretch_range({"uint8": extent_of(array)}))
+    limits = given.stretch or given.ranges.get("uint8", BYTES)
+    stream = Stream(reader, torch.arange(len(images)))
+    if limits != BYTES:
+        tell_range(what, "uint8", Extent(*limits, whole=True), limits, chosen=True)
+        stream = stream.then(partial(_to_levels, limits=limits))
+    found_parts, ground = on_ground({_WHOLE: stream}, given, what)
+    grounded = found_parts[_WHOLE]
+    assert isinstance(grounded, Stream)
+    sample = torch.arange(0, len(images), max(1, len(images) // 1000))
+    warn_of_plain(grounded[sample], what, given.ranges)
+    ranges = {**given.ranges} if given.stretch else {**given.ranges, "uint8": limits}
+    channels = int(grounded.shape[1])
+    return grounded, replace(given, ranges=ranges, ground=ground, channels=channels)
+
+
+def _to_levels(images: Tensor, limits: tuple[float, float]) -> Tensor:
+    return torch.from_numpy(to_levels(images.numpy(), limits))
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -130,7 +353,7 @@ class ArrayReader:
 
     def __call__(self, positions: Tensor) -> Tensor:
         self._require_unchanged()  # The system would end a program that reads past a file's end.
-        taken = _to_nchw(self.array, self.path.name)[positions.numpy()]
+        taken = to_nchw(self.array, self.path.name)[positions.numpy()]
         return torch.from_numpy(np.ascontiguousarray(taken))
 
     def _require_unchanged(self) -> None:
@@ -148,94 +371,6 @@ class ArrayReader:
         self.__dict__.update(state)
 
 
-def to_images(array: np.ndarray, what: str) -> np.ndarray:
-    """Convert images of any accepted layout and type to uint8, (N, C, H, W).
-
-    Args:
-        array: the images, as this module's docstring describes.
-        what: the name of the array in messages.
-
-    Raises:
-        DataError: the layout or the values do not fit that description.
-    """
-    if array.size == 0:
-        raise DataError(f"{what} has shape {array.shape}: there are no images in it")
-    return np.ascontiguousarray(_to_levels(_to_nchw(array, what), what))
-
-
-def _to_nchw(array: np.ndarray, what: str) -> np.ndarray:
-    if array.ndim == 3:
-        return array[:, None]
-    if array.ndim != 4:
-        raise DataError(
-            f"{what} has shape {array.shape}: reshape it to (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        )
-    first, last = array.shape[1] <= _MOST_CHANNELS, array.shape[3] <= _MOST_CHANNELS
-    if first == last:
-        either = "the second or the last" if first else "neither the second nor the last"
-        raise DataError(
-            f"{what} has shape {array.shape}: {either} dimension could be the channels (at most "
-            f"{_MOST_CHANNELS}); give larger images, or make an ImageData of a tensor"
-        )
-    return array if first else array.transpose(0, 3, 1, 2)
-
-
-def _to_levels(array: np.ndarray, what: str) -> np.ndarray:
-    if array.dtype.kind not in "buif":
-        raise DataError(
-            f"{what} holds {array.dtype}: images are bytes or floats in [0, 1]; convert it first"
-        )
-    if not np.isfinite(array).all():
-        raise DataError(f"{what} holds values that are not finite: replace them first")
-    low, high = array.min(), array.max()
-    whole = array.dtype.kind != "f"
-    if low >= 0 and high <= 1:
-        return _from_unit(array, what, binary=whole)
-    if low >= 0 and high <= 255 and (whole or (array == np.floor(array)).all()):
-        return array.astype(np.uint8, copy=False)
-    raise DataError(
-        f"{what} holds {array.dtype} from {low:g} to {high:g}: scale it to floats in [0, 1], or to "
-        "whole numbers from 0 to 255"
-    )
-
-
-def _from_unit(array: np.ndarray, what: str, binary: bool) -> np.ndarray:
-    if array.dtype.kind != "b":
-        say(f"{what}: {'binary values' if binary else 'floats in [0, 1]'} scaled to 0 to 255")
-    if binary:
-        return array.astype(np.uint8) * np.uint8(255)
-    return np.rint(array * np.float32(255)).astype(np.uint8)
-
-
-def _to_labels(array: np.ndarray | None, what: str) -> Tensor | None:
-    if array is None:
-        return None
-    if array.dtype.kind not in "ui":
-        raise DataError(f"{what} holds {array.dtype}: labels must be whole numbers, one per image")
-    if array.ndim == 0 or array.size != len(array):
-        raise DataError(f"{what} has shape {array.shape}: labels must be one number per image")
-    if array.size and (array.min() < 0 or array.max() >= 2**63):
-        raise DataError(
-            f"{what} run from {array.min()} to {array.max()}: they must be 0 or more, and below "
-            "2^63"
-        )
-    return torch.from_numpy(array.astype(np.int64).reshape(len(array)))
-
-
-def _to_names(array: np.ndarray | None, what: str) -> list[str] | None:
-    if array is None:
-        return None
-    if array.ndim != 1:
-        raise DataError(f"{what} has shape {array.shape}: it must be a list of names")
-    try:
-        return [
-            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
-            for each in array
-        ]
-    except (SystemError, ValueError) as error:  # Numbers that are no characters.
-        raise DataError(f"{what} holds something other than text: save the names again") from error
-
-
 def _shuffled_if_sorted(data: ImageData, seed: int) -> ImageData:
     """Shuffle images that are sorted by class, because a validation split takes the last ones."""
     labels = data.labels
@@ -243,12 +378,3 @@ def _shuffled_if_sorted(data: ImageData, seed: int) -> ImageData:
         return data
     say("the training images are sorted by class: they are shuffled, in an order fixed by the seed")
     return data.select(shuffled(len(data), seed))
-
-
-def _attributes_beside(
-    path: Path, content: Mapping[str, Any], count: int
-) -> dict[str, Tensor] | None:
-    table = path.with_name("attributes.csv")
-    if not os.path.lexists(table):
-        return None
-    return read_table(table, count, _to_names(content.get("names"), f"{path.name}: names"))

@@ -1,28 +1,41 @@
 """A folder of image files.
 
 * Sub-folders are classes, to which images deeper inside belong; without sub-folders there are no
-  labels. `train/` and `test/` are the two parts, with or without classes inside.
-* Unless chosen, there is 1 channel if every image is gray, and there are 3 otherwise.
+  labels. `train/` and `test/` (or `training/` and `testing/`) are the two parts, with or without
+  classes inside, and `val/`, `valid/`, `validation/` or `dev/` beside them is the validation part.
+  Upper and lower case are the same. A class that only one part has is a class of all.
+* Unless chosen, there is 1 channel if no image has colors, and there are 3 otherwise.
 * Unless chosen, the size is that of the images if they all have the same, and otherwise a square
   whose side is the median of their shorter sides. Images of another size are cropped to the center
   in its proportions, then resized.
-* Transparent images are put on white, EXIF rotations are applied, and 16-bit levels are scaled to 8
-  bits. The first of several frames is used.
+* Every frame of a stack or a film is an image, unless `frames="first"` is chosen. Frames of several
+  sizes are a picture and its previews: the first is used.
+* Transparent images are put on white, or on black or gray if more is seen on it; EXIF rotations are
+  applied; values become levels as in `pyro_vae.data.levels`, for all parts alike.
 * The order is shuffled by seed, so that the last images are a fair sample.
+
+Whatever is decided is said in a line, and kept in `Dataset.decisions`.
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from pyro_vae.data.images import Dataset
+from pyro_vae.data.images import UNKNOWN, Dataset
 from pyro_vae.data.messages import DataError, reason, say, shown_path, some, warn
 from pyro_vae.data.options import LoadOptions
-from pyro_vae.data.readers.image_files import ImageFiles, read_parts
+from pyro_vae.data.readers.image_files import UNDIVIDED, ImageFiles, read_parts
 from pyro_vae.data.readers.image_formats import SUFFIXES
-from pyro_vae.data.splits import held_out_count, shuffled
+
+#: The names of the folders of each part, in lower case.
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("val", "valid", "validation", "dev"),
+}
 
 
 def load_folder(folder: Path, options: LoadOptions) -> Dataset:
@@ -33,32 +46,96 @@ def load_folder(folder: Path, options: LoadOptions) -> Dataset:
             some lie outside the classes.
     """
     name = shown_path(folder.resolve().name)
-    train, test = list_parts(folder, name, options)
-    return read_parts(name, train, test, options, source=shown_path(folder))
+    found = part_folders(folder, options)
+    if not found:
+        classes = _all_classes([folder], options)
+        listed = {UNDIVIDED: list_files(folder, classes)}
+        return read_parts(name, listed, options, folder)
+    classes = _all_classes(list(found.values()), options)
+    listed = {part: _list_part(part, place, classes) for part, place in found.items()}
+    _tell_parts(folder, found)
+    _tell_lone_classes(folder, found, classes)
+    places = {part: f"{shown_path(place.name)}/" for part, place in found.items()}
+    return read_parts(name, listed, options, folder, places)
 
 
-def list_parts(folder: Path, name: str, options: LoadOptions) -> tuple[ImageFiles, ImageFiles]:
-    """List the files of both parts: of `train/` and `test/`, or all files, divided by seed.
+def part_folders(folder: Path, options: LoadOptions) -> dict[str, Path]:
+    """Return the folder of each part that a folder has; none if its images are not divided.
 
     Raises:
-        DataError: only one of `train/` and `test/` is there, or as `list_files`.
+        DataError: only one of the training and the test part is there, or one part is there twice.
     """
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        _log_unused(folder)
-        names = _class_names(folder / "train") or _class_names(folder / "test")
-        train = list_files(folder / "train", names)
-        order = shuffled(len(train), options.seed)
-        return train.select(order), list_files(folder / "test", names)
-    if (folder / "train").is_dir() or (folder / "test").is_dir():
-        raise DataError(f"{folder} has only one of train/ and test/: add the other, or rename it")
-    return divide(list_files(folder, _class_names(folder)), name, options)
+    found: dict[str, Path] = {}
+    old = options.given.rules == 1
+    for path in sorted(each for each in folder.iterdir() if each.is_dir()):
+        name = path.name if old else path.name.lower()
+        part = next(
+            (p for p, names in PARTS.items() if name in (names[:1] if old else names)), None
+        )
+        if part is None or (old and part == "validation"):
+            continue
+        if part in found and part != "validation":
+            raise DataError(
+                f"{folder} has {found[part].name}/ and {path.name}/, which are both its {part} "
+                "part: rename or remove one"
+            )
+        if part in found:
+            warn(f"{folder}: {found[part].name}/ validates, and {path.name}/ is left aside")
+            continue
+        found[part] = path
+    sides = [found[part].name for part in ("train", "test") if part in found]
+    if len(sides) == 1:
+        raise DataError(
+            f"{folder} has only one of train/ and test/, {sides[0]}/: add the other, or rename it"
+        )
+    if not sides:
+        return {}  # A folder `val` or `dev` without them is a class like any other.
+    return {part: found[part] for part in PARTS if part in found}
 
 
-def divide(files: ImageFiles, name: str, options: LoadOptions) -> tuple[ImageFiles, ImageFiles]:
-    """Divide files into (train, test) by seed, as `splits.split_by_seed` divides images."""
-    held_out = held_out_count(name, len(files), options.test_fraction)
-    order = shuffled(len(files), options.seed)
-    return files.select(order[held_out:]), files.select(order[:held_out])
+def _all_classes(folders: list[Path], options: LoadOptions) -> tuple[str, ...]:
+    """Return the classes of all parts: first those of the record, then the others, sorted."""
+    if options.given.rules == 1:  # Those of the first part that has any.
+        return next((names for names in map(_class_names, folders) if names), ())
+    here = sorted({name for folder in folders for name in _class_names(folder)})
+    if not here:
+        return ()
+    recorded = options.given.class_names or ()
+    of_shown = {shown_path(name): name for name in here}
+    known = [of_shown.get(name, name) for name in recorded]
+    return (*known, *(name for name in here if name not in known))
+
+
+def _list_part(part: str, place: Path, classes: tuple[str, ...]) -> ImageFiles:
+    """List the files of a part; a validation part without classes has labels of -1, unknown."""
+    if part != "validation" or not classes or _class_names(place):
+        return list_files(place, classes)
+    files = list_files(place, ())
+    say(f"{place}: its images are in no class: their labels are -1, unknown")
+    shown = tuple(shown_path(name) for name in classes)
+    return replace(files, labels=torch.full((len(files),), UNKNOWN), class_names=shown)
+
+
+def _tell_parts(folder: Path, found: dict[str, Path]) -> None:
+    """Say which folder is which part, and which images are in none."""
+    named = ", ".join(f"{path.name}/ is the {part} part" for part, path in found.items())
+    say(f"{folder}: {named}")
+    used = {path.name for path in found.values()}
+    inside = [path.relative_to(folder) for path in _image_files(folder)]
+    unused = sorted(str(path) for path in inside if path.parts[0] not in used)
+    if unused:
+        listed = " and ".join(f"{path.name}/" for path in found.values())
+        say(f"{folder}: only {listed} are used, not {some(unused, 3)}")
+
+
+def _tell_lone_classes(folder: Path, found: dict[str, Path], classes: tuple[str, ...]) -> None:
+    """Warn of classes that the training part lacks, or that it alone has."""
+    of_part = {part: set(_class_names(path)) for part, path in found.items()}
+    for part in of_part:
+        others = [of_part[other] for other in of_part if other != part]
+        lone = sorted(of_part[part].difference(*others)) if of_part[part] else []
+        if lone and part != "train":
+            warn(f"{folder}: only the {part} part has images of {some(lone)}")
 
 
 def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
@@ -73,7 +150,7 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
             f"{folder} holds no images: files that end in {', '.join(SUFFIXES)} are looked for"
         )
     if not class_names:
-        return ImageFiles(paths)
+        return ImageFiles.of(paths)
     number = {name: index for index, name in enumerate(class_names)}
     homes = [path.relative_to(folder).parts[0] for path in paths]
     strays = [str(path) for path, home in zip(paths, homes, strict=True) if home not in number]
@@ -85,7 +162,8 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
     if len(class_names) == 1:
         warn(f"{folder} has one class only, {class_names[0]!r}: every label is 0")
     labels = torch.tensor([number[home] for home in homes])
-    return ImageFiles(paths, labels, tuple(shown_path(name) for name in class_names))
+    shown = tuple(shown_path(name) for name in class_names)
+    return ImageFiles.of(paths, labels=labels, class_names=shown)
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
@@ -112,11 +190,3 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
     visible = [path for path in inside if not path.name.startswith(".")]
     return tuple(path.name for path in visible if any(_image_files(path)))
-
-
-def _log_unused(folder: Path) -> None:
-    """Log which images are neither in train/ nor in test/."""
-    inside = [path.relative_to(folder) for path in _image_files(folder)]
-    unused = sorted(str(path) for path in inside if path.parts[0] not in ("train", "test"))
-    if unused:
-        say(f"{folder}: only train/ and test/ are used, not {some(unused, 3)}")

@@ -2,13 +2,13 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from statistics import median_low
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.data.capacity import should_stream
+from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.images import Dataset, ImageData
+from pyro_vae.data.levels import warn_of_extremes
 from pyro_vae.data.messages import DataError, say, shown_path, warn
 from pyro_vae.data.options import LoadOptions
-from pyro_vae.data.readers.image_formats import Header, read_header, read_pixels
+from pyro_vae.data.readers.image_formats import (
+    Frame,
+    Header,
+    Look,
+    look,
+    read_header,
+    read_pixels,
+)
+from pyro_vae.data.readers.survey import surveyed
+from pyro_vae.data.splits import held_out_count, shuffled
 from pyro_vae.data.streams import Stream, selected
 
 _MANY = 500  # number of files from which a progress bar is shown
@@ -32,124 +43,273 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files in the order in which they are read, with what is known about each."""
+    """Images in files, in the order in which they are read, with what is known about each."""
 
-    paths: list[Path]
+    frames: list[Frame]
     labels: Tensor | None = None
     class_names: tuple[str, ...] | None = None
     attributes: dict[str, Tensor] | None = None
 
+    @classmethod
+    def of(cls, paths: list[Path], **known: Any) -> "ImageFiles":
+        """Return files of one image each."""
+        return cls([Frame(path) for path in paths], **known)
+
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.frames)
 
     def select(self, indices: Tensor) -> "ImageFiles":
-        """Return the files at `indices`, int64 of shape (n,), in that order."""
+        """Return the images at `indices`, int64 of shape (n,), in that order."""
         return ImageFiles(
-            paths=[self.paths[index] for index in indices.tolist()],
+            frames=[self.frames[index] for index in indices.tolist()],
             labels=None if self.labels is None else self.labels[indices],
             class_names=self.class_names,
             attributes=self.attributes and {k: v[indices] for k, v in self.attributes.items()},
         )
 
+    def unfolded(self, headers: dict[Path, Header]) -> "ImageFiles":
+        """Return every frame of every file, with what is known about the file."""
+        counts = [headers[f.path].frames if f.path in headers else 1 for f in self.frames]
+        if max(counts, default=1) == 1:
+            return self
+        repeated = torch.arange(len(self)).repeat_interleave(torch.tensor(counts))
+        frames = [
+            Frame(frame.path, index, count)
+            for frame, count in zip(self.frames, counts, strict=True)
+            for index in range(count)
+        ]
+        return replace(self.select(repeated), frames=frames)
+
+
+#: The part of files that are still to be divided.
+UNDIVIDED = "all"
+
 
 def read_parts(
-    name: str, train: ImageFiles, test: ImageFiles, options: LoadOptions, source: str
+    name: str,
+    listed: Mapping[str, ImageFiles],
+    options: LoadOptions,
+    folder: Path,
+    places: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Read both parts in one shape, as two views of one tensor or stream.
+    """Read all parts in one shape, as views of one tensor or stream.
+
+    Args:
+        name: the name of the data set.
+        listed: the files of "train", "test" and, where there is one, "validation"; or those of
+            `UNDIVIDED`, of which a test part is drawn by seed.
+        options: of `load`.
+        folder: the folder that names are relative to.
+        places: the folder of each part, for the record.
 
     Raises:
         DataError: files cannot be read and are not to be skipped.
     """
-    images, readable = read_images(train.paths + test.paths, options, source)
-    train = train.select(readable[: len(train)].nonzero().squeeze(1))
-    test = test.select(readable[-len(test) :].nonzero().squeeze(1))
-    return Dataset(
-        name,
-        _part(selected(images, slice(len(train))), train, source),
-        _part(selected(images, slice(len(train), None)), test, source),
+    source = shown_path(folder)
+    paths = [frame.path for files in listed.values() for frame in files.frames]
+    faults: dict[Frame, str] = {}
+    headers = _headers(paths, faults)
+    if not headers:
+        raise _unreadable(faults, len(paths), source)
+    if (options.given.frames or "all") == "all":
+        listed = {part: files.unfolded(headers) for part, files in listed.items()}
+    parts = _divided(name, listed, options)
+    _tell_frames(parts.values(), headers, options, source)
+    frames = [frame for files in parts.values() for frame in files.frames]
+    images, decisions = _read_images(frames, headers, faults, options, source)
+    found: dict[str, ImageData] = {}
+    start = 0
+    for part, files in parts.items():
+        good = torch.tensor([frame not in faults for frame in files.frames], dtype=torch.bool)
+        kept = files.select(good.nonzero().squeeze(1))
+        taken = selected(images, slice(start, start + len(kept)))
+        start += len(kept)
+        if len(kept) or part != "validation":
+            found[part] = _part(taken, kept, folder, source)
+    names = parts["train"].class_names
+    decisions = replace(
+        decisions,
+        frames=options.given.frames or "all",
+        parts=dict(places or {"train": "", "test": "drawn by seed"}),
+        class_names=names,
+    )
+    return Dataset(name, found["train"], found["test"], found.get("validation"), decisions)
+
+
+def _divided(
+    name: str, listed: Mapping[str, ImageFiles], options: LoadOptions
+) -> dict[str, ImageFiles]:
+    """Draw the parts of files that have none; shuffle the training part of those that have."""
+    if UNDIVIDED in listed:
+        files = listed[UNDIVIDED]
+        held_out = held_out_count(name, len(files), options.test_fraction)
+        order = shuffled(len(files), options.seed)
+        return {"train": files.select(order[held_out:]), "test": files.select(order[:held_out])}
+    train = listed["train"]
+    return {**listed, "train": train.select(shuffled(len(train), options.seed))}
+
+
+def _tell_frames(
+    parts: Iterable[ImageFiles], headers: dict[Path, Header], options: LoadOptions, source: str
+) -> None:
+    """Say what becomes of files that hold several images."""
+    films = [header for header in headers.values() if header.frames > 1]
+    if films and (options.given.frames or "all") == "all":
+        total = sum(header.frames for header in films)
+        say(
+            f"{source}: {_files(films)} {total} frames, and each frame is an image; "
+            "frames='first' (--frames first) takes only the first"
+        )
+    aside = sum(header.frames - 1 for header in films)
+    if films and options.given.frames == "first":
+        say(f"{source}: the first frame of {len(films)} files is taken, {aside} are left aside")
+    others = [header.others for header in headers.values() if header.others]
+    if others:
+        warn(
+            f"{source}: {_files(others)} frames of several sizes or kinds, as previews "
+            f"are: the first is taken, {sum(others)} are left aside"
+        )
+
+
+def _files(some: list[Any]) -> str:
+    return "1 file holds" if len(some) == 1 else f"{len(some)} files hold"
+
+
+def _part(images: Tensor | Stream, files: ImageFiles, folder: Path, source: str) -> ImageData:
+    return ImageData(
+        images,
+        files.labels,
+        files.class_names,
+        files.attributes,
+        source,
+        names=tuple(_name(frame, folder) for frame in files.frames),
     )
 
 
-def _part(images: Tensor | Stream, files: ImageFiles, source: str) -> ImageData:
-    return ImageData(images, files.labels, files.class_names, files.attributes, source)
+def _name(frame: Frame, folder: Path) -> str:
+    return shown_path(frame.suffixed(frame.path.relative_to(folder).as_posix()))
 
 
-def read_images(
-    paths: list[Path], options: LoadOptions, source: str
-) -> tuple[Tensor | Stream, Tensor]:
-    """Read N files, of which n can be read.
+def _headers(paths: list[Path], faults: dict[Frame, str]) -> dict[Path, Header]:
+    frames = [Frame(path) for path in paths]
+    found = _each(lambda frame: read_header(frame.path), frames, faults, "reading image headers")
+    return {frame.path: header for frame, header in found}
 
-    Returns:
-        The images, uint8, (n, C, H, W), and whether each file could be read, bool, (N,).
+
+def _read_images(
+    frames: list[Frame],
+    headers: dict[Path, Header],
+    faults: dict[Frame, str],
+    options: LoadOptions,
+    source: str,
+) -> tuple[Tensor | Stream, Decisions]:
+    """Read the images whose headers could be read, and collect the faults of the others.
 
     Raises:
-        DataError: files cannot be read and are not to be skipped.
+        DataError: images cannot be read and are not to be skipped.
     """
-    faults: dict[Path, str] = {}
-    headers = dict(_each(read_header, paths, faults, "reading image headers"))
-    if not headers:
-        raise _unreadable(faults, paths, source)
-    shape = choose_shape(headers, options, source)
-    take = _stream if should_stream(len(headers), shape, options, source) else _tensor
-    images = take(list(headers), shape, faults)
-    _report_faults(faults, paths, options, source)
-    return images, torch.tensor([path not in faults for path in paths])
+    readable = [frame for frame in frames if frame.path in headers]
+
+    def looks(some: Sequence[Frame]) -> Iterator[tuple[Frame, Look]]:
+        # Faults are found again in reading.
+        return _each(look, _in_file_order(some), {}, "looking at images")
+
+    decisions = surveyed(readable, lambda f: headers[f.path], looks, options, source)
+    shape = choose_shape(headers, decisions, options, source)
+    streams = should_stream(len(readable), shape, options, source)
+    read = _stream if streams else _tensor
+    images, lows, highs = read(readable, shape, decisions, faults)
+    _report_faults(faults, len(frames), options, source)
+    warn_of_extremes(lows, highs, source, decisions.ranges)
+    return images, decisions
 
 
-def _tensor(paths: list[Path], shape: tuple[int, int, int], faults: dict[Path, str]) -> Tensor:
+def _tensor(
+    frames: list[Frame],
+    shape: tuple[int, int, int],
+    decisions: Decisions,
+    faults: dict[Frame, str],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the images, and the lowest and the highest level of each, (n,)."""
     try:
-        images = torch.empty((len(paths), *shape), dtype=torch.uint8)
+        images = torch.empty((len(frames), *shape), dtype=torch.uint8)
     except RuntimeError as error:  # Where `stream=False` insists on more than there is.
         channels, height, width = shape
         raise DataError(
-            f"there is no memory for {len(paths)} images of {channels}×{height}×{width}: choose a "
+            f"there is no memory for {len(frames)} images of {channels}×{height}×{width}: choose a "
             "smaller size (size=64, --size 64), or leave out stream=False"
         ) from error
-    readers = _each(partial(read_pixels, shape=shape), paths, faults, "reading images")
-    count = 0
-    for count, (_, pixels) in enumerate(readers, start=1):
-        images[count - 1] = torch.from_numpy(pixels)
-    return images[:count]
+    read = partial(read_pixels, shape=shape, decisions=decisions)
+    places = {frame: place for place, frame in enumerate(frames)}
+    for frame, pixels in _each(read, _in_file_order(frames), faults, "reading images"):
+        images[places[frame]] = torch.from_numpy(pixels)
+    if any(frame in faults for frame in frames):
+        images = images[[place for frame, place in places.items() if frame not in faults]]
+    levels = images.flatten(1)
+    return images, levels.amin(1), levels.amax(1)
 
 
-def _stream(paths: list[Path], shape: tuple[int, int, int], faults: dict[Path, str]) -> Stream:
-    """Decode every file once, so that a fault shows now and not in the middle of training."""
+def _stream(
+    frames: list[Frame],
+    shape: tuple[int, int, int],
+    decisions: Decisions,
+    faults: dict[Frame, str],
+) -> tuple[Stream, Tensor, Tensor]:
+    """Decode every file once, so that a fault shows now and not in the middle of training.
 
-    def check(path: Path) -> None:
-        read_pixels(path, shape)
+    Returns:
+        The images, and the lowest and the highest level of each, (n,).
+    """
 
-    readable = [path for path, _ in _each(check, paths, faults, "checking images")]
-    return Stream(FileReader(readable, shape), torch.arange(len(readable)))
+    def check(frame: Frame) -> tuple[int, int]:
+        pixels = read_pixels(frame, shape, decisions)
+        return int(pixels.min()), int(pixels.max())
+
+    checked = dict(_each(check, _in_file_order(frames), faults, "checking images"))
+    found = {frame: checked[frame] for frame in frames if frame in checked}
+    extremes = torch.tensor(list(found.values()), dtype=torch.int64).reshape(len(found), 2)
+    lows, highs = extremes.unbind(1)
+    reader = FileReader(list(found), shape, decisions)
+    return Stream(reader, torch.arange(len(found))), lows, highs
 
 
 @dataclass(frozen=True, eq=False)
 class FileReader:
-    """A callable that reads the files at some positions of a list: uint8, (n, C, H, W)."""
+    """A callable that reads the images at some positions of a list: uint8, (n, C, H, W)."""
 
-    paths: list[Path]
+    frames: list[Frame]
     shape: tuple[int, int, int]
+    decisions: Decisions
 
     def __call__(self, positions: Tensor) -> Tensor:
         images = torch.empty((len(positions), *self.shape), dtype=torch.uint8)
-        for image, position in zip(images, positions.tolist(), strict=True):
-            image.copy_(torch.from_numpy(self._pixels(self.paths[position])))
+        frames = [self.frames[position] for position in positions.tolist()]
+        for place in sorted(range(len(frames)), key=frames.__getitem__):
+            images[place] = torch.from_numpy(self._pixels(frames[place]))
         return images
 
-    def _pixels(self, path: Path) -> np.ndarray:
+    def _pixels(self, frame: Frame) -> np.ndarray:
         try:
-            return read_pixels(path, self.shape)
+            return read_pixels(frame, self.shape, self.decisions)
         except DataError as error:
-            raise DataError(f"{path} could be read before, but no longer: {error}") from error
+            raise DataError(f"{frame.path} could be read before, but no longer: {error}") from error
+
+
+def _in_file_order(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Return frames in the order in which files hold them, so that each file is read once."""
+    return sorted(frames) if any(frame.of > 1 for frame in frames) else frames
 
 
 def _each(
-    read: Callable[[Path], T], paths: list[Path], faults: dict[Path, str], task: str
-) -> Iterator[tuple[Path, T]]:
-    """Yield each path with what `read` returns for it, in order; collect DataErrors in `faults`."""
+    read: Callable[[Frame], T], frames: Sequence[Frame], faults: dict[Frame, str], task: str
+) -> Iterator[tuple[Frame, T]]:
+    """Yield each image with what `read` returns, in order; collect DataErrors in `faults`."""
+    if not frames:
+        return
 
-    def attempt(path: Path) -> T | DataError:
+    def attempt(frame: Frame) -> T | DataError:
         try:
-            return read(path)
+            return read(frame)
         except DataError as error:
             return error
 
@@ -157,21 +317,20 @@ def _each(
     with warnings.catch_warnings(), ThreadPool(threads) as pool:
         # Too many pixels are refused in `read_header`, in words of this library.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = pool.imap(attempt, paths, chunksize=8)
-        bar = tqdm(results, task, len(paths), disable=len(paths) < _MANY, leave=False)
-        for path, result in zip(paths, bar, strict=True):
+        results = pool.imap(attempt, frames, chunksize=8)
+        bar = tqdm(results, task, len(frames), disable=len(frames) < _MANY, leave=False)
+        for frame, result in zip(frames, bar, strict=True):
             if isinstance(result, DataError):
-                faults[path] = str(result)
+                faults[frame] = str(result)
             else:
-                yield path, result
+                yield frame, result
 
 
 def choose_shape(
-    headers: dict[Path, Header], options: LoadOptions, source: str
+    headers: dict[Path, Header], decisions: Decisions, options: LoadOptions, source: str
 ) -> tuple[int, int, int]:
-    """Return (C, H, W) as chosen, or by the rules of `pyro_vae.data.readers.folders`."""
-    gray = all(header.gray for header in headers.values())
-    channels = options.channels or (1 if gray else 3)
+    """Return (C, H, W) as decided, or by the rules of `pyro_vae.data.readers.folders`."""
+    channels = decisions.channels or 3
     size = options.height_width or _infer_size(headers, source)
     _warn_of_enlarged(headers, size, source)
     return channels, *size
@@ -204,25 +363,26 @@ def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source
         )
 
 
-def _report_faults(
-    faults: dict[Path, str], paths: list[Path], options: LoadOptions, source: str
-) -> None:
+def _report_faults(faults: dict[Frame, str], count: int, options: LoadOptions, source: str) -> None:
     """Raise an error about files that cannot be read; warn of them if they are to be skipped."""
     if not faults:
         return
-    error = _unreadable(faults, paths, source)
-    if not options.skip_corrupt or len(faults) == len(paths):
+    error = _unreadable(faults, count, source)
+    if not options.skip_corrupt or len(faults) == count:
         raise error
     warn(f"skipped: {error}")
 
 
-def _unreadable(faults: dict[Path, str], paths: list[Path], source: str) -> DataError:
+def _unreadable(faults: dict[Frame, str], count: int, source: str) -> DataError:
     ordered = sorted(faults.items())
-    lines = [f"  - {shown_path(path)}: {reason}" for path, reason in ordered[:_LISTED]]
+    lines = [
+        f"  - {shown_path(frame.suffixed(str(frame.path)))}: {reason}"
+        for frame, reason in ordered[:_LISTED]
+    ]
     if len(ordered) > _LISTED:
         lines.append(f"  - and {len(ordered) - _LISTED} more")
     return DataError(
-        f"{source}: {len(faults)} of {len(paths)} images cannot be read:\n"
+        f"{source}: {len(faults)} of {count} images cannot be read:\n"
         + "\n".join(lines)
         + "\nRepair or remove them, or skip them with skip_corrupt=True (--skip-corrupt)"
     )
