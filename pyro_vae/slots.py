@@ -1,6 +1,7 @@
 """The three slots of a model: whether they fit together, and the classes that fill them."""
 
 import inspect
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ def check_slots(vae: VAE, x: Images) -> None:
         ...     print(str(error).partition(":")[0])
         The posterior and the prior do not fit
     """
+    _check_size(vae, x)
     with torch.enable_grad(), seeded(0, x.device):
         with evaluating(vae):
             posterior = _try(vae, x)
@@ -70,6 +72,21 @@ def check_slots(vae: VAE, x: Images) -> None:
             "average over many images and particles.",
             ScoreFunctionWarning,
             stacklevel=3,
+        )
+
+
+def _check_size(vae: VAE, x: Tensor) -> None:
+    """Refuse images x (B, C, H, W) of another size than the decoder's.
+
+    Raises:
+        SlotError: naming both sizes.
+    """
+    shape = getattr(getattr(vae.likelihood, "decoder", None), "image_shape", None)
+    if shape is not None and tuple(x.shape[-2:]) != tuple(shape[-2:]):
+        raise SlotError(
+            f"The model is built for images of {shape[-2]}×{shape[-1]}, but these are "
+            f"{x.shape[-2]}×{x.shape[-1]}: build its networks for images of shape "
+            f"{tuple(x.shape[1:])}, or resize the images."
         )
 
 
@@ -138,7 +155,20 @@ def _call(slot: str, part: Callable[..., Any], *inputs: Tensor) -> Any:
         return part(*inputs)
     except (RuntimeError, ValueError, IndexError) as error:
         given = f" at an input of shape {tuple(inputs[0].shape)}" if inputs else ""
-        raise SlotError(f"The {slot}, {_named(part)}, fails{given}: {error}") from error
+        remedy = _other_precision(part, *inputs)
+        raise SlotError(f"The {slot}, {_named(part)}, fails{given}: {error}{remedy}") from error
+
+
+def _other_precision(part: Any, *inputs: Tensor) -> str:
+    """Return what to do where a slot fails at inputs of another precision than its parameters."""
+    own = {each.dtype for each in part.parameters()} if isinstance(part, nn.Module) else set()
+    if not inputs or not own or inputs[0].dtype in own:
+        return ""
+    precisions = " and ".join(sorted(map(str, own)))
+    return (
+        f". Its parameters are {precisions}, but its input is {inputs[0].dtype}: call vae.float() "
+        "first."
+    )
 
 
 def _score(slot: str, distribution: dist.TorchDistribution, values: Tensor) -> Tensor:
@@ -248,6 +278,9 @@ def expect(
         wanted = 1 if event_shape is None else len(event_shape)
         missing = wanted - len(returned.event_shape)
         remedy = f" Is .to_event({missing}) missing at its end?" if missing > 0 else ""
+        folded = (math.prod(batch_shape),)
+        if not missing and len(batch_shape) > 1 and returned.batch_shape == folded:
+            remedy = _UNFOLDED
         raise SlotError(f"{problem}{_described(returned)}.{remedy}")
 
 
@@ -287,6 +320,13 @@ def _named(part: Any) -> str:
     if isinstance(part, nn.Module):
         return type(part).__name__
     return getattr(getattr(part, "func", part), "__name__", type(part).__name__)
+
+
+#: For a network that folds the leading dimensions of its input, as `view(-1, ...)` does.
+_UNFOLDED = (
+    " Its network folds the leading dimensions of z into one, as view(-1, ...) does. Unfold them "
+    "at the end of its forward(self, z): return x.reshape(*z.shape[:-1], *x.shape[-3:])."
+)
 
 
 class Row(NamedTuple):

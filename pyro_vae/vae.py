@@ -109,6 +109,7 @@ class VAE(Checked, nn.Module):
         Raises:
             ArgumentError: x is not a tensor of finite floats, or does not fit the model.
         """
+        self._require_size(x)
         try:
             return self.posterior(x)
         except (RuntimeError, ValueError, IndexError) as error:
@@ -168,10 +169,40 @@ class VAE(Checked, nn.Module):
         """The device of the parameters."""
         return device_of(self)
 
+    def _require_size(self, x: Tensor) -> None:
+        """Refuse images of another size than the decoder's, which some encoders would take.
+
+        Raises:
+            ArgumentError: naming both sizes.
+        """
+        shape = getattr(getattr(self.likelihood, "decoder", None), "image_shape", None)
+        if shape is not None and tuple(x.shape[-2:]) != tuple(shape[-2:]):
+            self._explain(None, "VAE.encode: x", x, lambda: self.image_shape)
+
+    def __repr__(self) -> str:
+        count = sum(each.numel() for each in self.parameters())
+        lines = [f"VAE{self._shapes()} with {count:,} parameters"]
+        for slot in ("prior", "likelihood", "posterior"):
+            part = getattr(self, slot)
+            networks = [_name_of(each) for each in _networks(part)]
+            inside = f"({', '.join(networks)})" if networks else ""
+            lines.append(f"  {slot}: {_name_of(part)}{inside}")
+        return "\n".join(lines)
+
+    def _shapes(self) -> str:
+        """Return the shape of images and latent vectors; nothing where a slot cannot say it."""
+        try:
+            with torch.no_grad(), seeded(0, self.device):
+                shape = "×".join(map(str, self.image_shape))
+                size = self.latent_size
+        except Exception:  # A model that does not fit together is shown, too.
+            return ""
+        return f" of images {shape}, {size} latent dimension{'s' * (size != 1)},"
+
     def _explain(
-        self, error: Exception, name: str, given: Tensor, expected: Callable[[], torch.Size]
+        self, error: Exception | None, name: str, given: Tensor, expected: Callable[[], torch.Size]
     ) -> None:
-        """Raise an error in words where a slot failed because of the tensor that it was given."""
+        """Raise an error in words where a slot cannot take the tensor that it was given."""
         if isinstance(error, PyroVAEError):
             return
         with seeded(0, self.device):
@@ -203,6 +234,20 @@ class VAE(Checked, nn.Module):
         """Restore a copied or unpickled model, under a name of its own."""
         super().__setstate__(state)
         self._take_name()
+
+
+def _name_of(part: object) -> str:
+    """Return the name of a part's class, or of a function, which may lie beneath a partial."""
+    if isinstance(part, nn.Module):
+        return type(part).__name__
+    return getattr(getattr(part, "func", part), "__name__", type(part).__name__)
+
+
+def _networks(part: object) -> list[nn.Module]:
+    """Return the encoder or the decoder of a slot, whatever its name."""
+    if not isinstance(part, nn.Module):
+        return []
+    return [each for name, each in part.named_children() if name in ("encoder", "decoder")]
 
 
 def weighted(beta: float) -> poutine.messenger.Messenger:

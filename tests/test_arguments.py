@@ -155,6 +155,7 @@ ACCEPTED: dict[tuple[str, str] | str, list[Any]] = {
     ("bits_per_dimension", "images"): [EMPTY, SMALLER],
     ("measure_of", "images"): [EMPTY, SMALLER],
     ("check_support", "images"): [EMPTY, SMALLER],
+    ("evaluate", "images"): [X],  # Images may be a tensor.
     # These need no model, or only the classes of the images.
     ("at_embeddings", "images"): [SMALLER],
     ("empty_regions", "images"): [SMALLER],
@@ -162,6 +163,7 @@ ACCEPTED: dict[tuple[str, str] | str, list[Any]] = {
     ("row", "images"): [SMALLER],
     ("attribute_scatters", "images"): [SMALLER],
     ("choose_pair", "images"): [SMALLER],
+    ("captions", "images"): [SMALLER],
     ("class_names", "images"): [SMALLER],
     ("grouping", "images"): [SMALLER],
     ("originals", "images"): [SMALLER],
@@ -214,6 +216,7 @@ HELPERS = {
     "add_legend", "evenly", "factors_of", "figure_frame", "frame_beside", "grid_points",
     "label_axes", "outline_prior", "probe", "quantile_points", "scatter_groups", "save_gif",
     "active_units", "attribute_grouping", "old_names", "require_as_many",
+    "has_classes", "labeled",
 }  # fmt: skip
 
 

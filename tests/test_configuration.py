@@ -83,9 +83,9 @@ def test_a_misspelled_name_is_answered_with_the_nearest(arguments, message):
     ("arguments", "words"),
     [
         (["--bath-size", "3"], ["--bath-size", "Did you mean --batch-size"]),
-        (["--batch-size", "0"], ["--batch-size must be a whole number, 1 or more, got 0."]),
+        (["--batch-size", "0"], ["--batch-size must be a whole number, 1 or more", ", got 0."]),
         (["--epochs", "many"], ["--epochs must be a whole number, 1 or more, got many."]),
-        (["--size", "0"], ["--size must be a whole number, 1 or more, got 0."]),
+        (["--size", "0"], ["--size must be a whole number, 1 or more", ", got 0."]),
         (["--beta", "-1"], ["--beta must be a number, 0 or more, got -1"]),
         (["--objective.particle", "3"], ["--objective.particle: ELBO", "Did you mean particles?"]),
         (["--prior.scale", "3"], ["--prior.scale: StandardNormal has no", "It has none."]),

@@ -234,7 +234,7 @@ def test_the_default_weight_decay_of_adamw_is_torchs_own():
         ({"schedule": Linear()}, "schedule must be a class or an instance of Schedule"),
         ({"annealing": 0.5}, "annealing must be a class or an instance of Annealing, got 0.5"),
         ({"annealing": partial(Linear, nope=1)}, "annealing cannot be made: .*nope"),
-        ({"validation": torch.zeros(2, 1, 8, 8)}, "validation must be ImageData.*got Tensor"),
+        ({"validation": "digits"}, "validation must be ImageData.*got 'digits'"),
     ],
 )
 def test_parts_of_another_kind_are_refused_by_name(digits, settings, message):

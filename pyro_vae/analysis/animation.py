@@ -9,7 +9,7 @@ from PIL import Image
 
 from pyro_vae._arguments import Count, Images, checked
 from pyro_vae._files import write_bytes
-from pyro_vae.analysis.style import as_array
+from pyro_vae.analysis.style import as_array, png_of
 from pyro_vae.errors import ArgumentError
 
 Frame = Image.Image
@@ -26,9 +26,7 @@ def image_frames(images: Images, size: Count = 256) -> list[Frame]:
 
 def figure_frame(fig: Figure, dpi: int = 100) -> Frame:
     """Return a figure as a frame, with `dpi` dots per inch."""
-    file = io.BytesIO()
-    fig.savefig(file, format="png", dpi=dpi)
-    return Image.open(file).convert("RGB")
+    return Image.open(io.BytesIO(png_of(fig, dpi=dpi))).convert("RGB")
 
 
 def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:

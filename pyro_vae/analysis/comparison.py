@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from pyro_vae._arguments import Count, Number, checked
 from pyro_vae.analysis.animation import figure_frame
+from pyro_vae.analysis.lettering import LONGEST_NAME, shortened
 from pyro_vae.analysis.style import MODEL, PALETTE, WIDTH, Figure, panels, styled
 from pyro_vae.errors import ArgumentError
 
@@ -37,7 +38,7 @@ def beside(figures: Mapping[str, figure.Figure], *, columns: Count = 1, dpi: Cou
         ax = fig.add_axes(box / [WIDTH * columns, rows * height, WIDTH * columns, rows * height])
         ax.imshow(picture, interpolation="nearest")
         ax.set_axis_off()
-        ax.set_title(name, fontsize=12, fontweight="bold")
+        ax.set_title(shortened(name, 2 * LONGEST_NAME), fontsize=12, fontweight="bold")
     return fig
 
 
@@ -64,7 +65,7 @@ def rate_distortion(points: Sequence[tuple[str, Number, Number]]) -> Figure:
     ax = axes[0, 0]
     ax.plot(rate, distortion, "o-", color=MODEL)
     for label, x, y in _together(points):
-        ax.annotate(label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        ax.annotate(shortened(label), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
     ax.margins(0.15)
     ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)")
     _lines_of_equal_elbo(ax, np.array(rate), np.array(distortion))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_vae._arguments import Count, Natural, Seed, Vector, checked
 from pyro_vae.analysis.animation import Frame, image_frames
-from pyro_vae.analysis.classes import class_names
+from pyro_vae.analysis.classes import captions
 from pyro_vae.analysis.embeddings import decode, embed
 from pyro_vae.analysis.style import Figure, image_panels
 from pyro_vae.data import ImageData
@@ -67,7 +67,7 @@ def row(
         seed: seed of the draws from distributions that have no mean.
     """
     images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
-    names = class_names(pair) or ["the first image", "the second"]
+    names = _names(pair)
     title = f"From {names[0]} to {names[1]}: {steps} steps along a {way} path in latent space"
     return image_panels(images, columns=min(steps, 10), title=title)
 
@@ -77,7 +77,7 @@ def both_ways(vae: VAE, pair: SomeImages, *, steps: Count = 10, seed: Seed = 0) 
     """Draw the straight path between two images above the spherical one, see `row`."""
     ways: tuple[Way, ...] = ("straight", "spherical")
     z = torch.cat([_path_between(vae, pair, steps, way, seed) for way in ways])
-    names = class_names(pair) or ["the first image", "the second"]
+    names = _names(pair)
     title = f"From {names[0]} to {names[1]}: the straight and the spherical path"
     return image_panels(decode(vae, z, seed=seed), columns=steps, title=title, row_names=list(ways))
 
@@ -129,6 +129,14 @@ def choose_pair(
                 f"got {place}."
             )
     return images.select(torch.tensor([first, second]))
+
+
+def _names(pair: ImageData) -> list[str]:
+    """Return what each image of a pair is called in a title."""
+    found = captions(pair)
+    return (
+        [text.replace("\n", ", ") for text in found] if found else ["the first image", "the second"]
+    )
 
 
 def _first_of_class(images: ImageData, label: int, otherwise: int) -> int:

@@ -20,6 +20,7 @@ from pyro_vae.analysis.classes import (
     scatter_groups,
 )
 from pyro_vae.analysis.embeddings import draw_prior, factors_of, leading, prior_log_density
+from pyro_vae.analysis.lettering import shortened
 from pyro_vae.analysis.projections import Method, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -86,7 +87,7 @@ def scatter(
 
 
 def _scatter_title(count: str, groups: Grouping | None, size: int) -> str:
-    color = f", colored by {groups.title}" if groups else ""
+    color = f", colored by {shortened(groups.title)}" if groups else ""
     return f"{count} in a latent space with {size} dimension{'s' * (size > 1)}{color}"
 
 
@@ -162,7 +163,7 @@ def attribute_scatters(
     for ax, name in zip(axes.flat, names, strict=False):
         groups = attribute_grouping(images, name)
         scatter_groups(ax, plane.points, groups[plane.indices], scale=0.4)
-        ax.set_title(f"{name} ({len(groups.names)} values)")
+        ax.set_title(f"{shortened(name)} ({len(groups.names)} values)")
     for ax, above in zip(axes.flat[len(names) :], axes.flat[len(names) - columns :], strict=False):
         ax.set_axis_off()
         above.tick_params(labelbottom=True)

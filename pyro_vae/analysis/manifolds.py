@@ -16,7 +16,6 @@ from pyro_vae.analysis.projections import project
 from pyro_vae.analysis.style import (
     Figure,
     as_array,
-    class_look,
     latent_name,
     mosaic,
     panels,
@@ -235,8 +234,9 @@ def at_embeddings(
     fig, axes = panels(height=5.6, title=title)
     ax = axes[0, 0]
     scatter_groups(ax, plane.points, groups and groups[plane.indices], scale=0.3)
-    values = None if groups is None else groups.values[places]
-    canvas = _canvas(shown, corners, side, resolution, values)
+    looks = [groups.look(k) for k in groups.values[places]] if groups else []
+    colors = [color for color, _ in looks] or ["0.6"] * len(places)
+    canvas = _canvas(shown, corners, side, resolution, colors)
     low, span = plane.points.min(0), _span(plane.points)
     pixel = span / (resolution - side)
     left, bottom = low - pixel * side / 2
@@ -270,17 +270,16 @@ def _span(points: np.ndarray) -> np.ndarray:
 
 
 def _canvas(
-    images: Tensor, corners: np.ndarray, side: int, resolution: int, classes: np.ndarray | None
+    images: Tensor, corners: np.ndarray, side: int, resolution: int, colors: Sequence[str]
 ) -> np.ndarray:
     """An RGBA picture with images (n, C, H, W) at their top left corners, transparent elsewhere."""
     canvas = np.zeros((resolution, resolution, 4), np.float32)
-    # A frame of two pixels in the class's color.
+    # A frame of two pixels in the color of the class.
     scale = (side - 4) / max(images.shape[-2:])
     height, width = (max(1, int(length * scale)) for length in images.shape[-2:])
     small = torch.nn.functional.interpolate(images, (height, width), mode="nearest")
     for i, (tile, (x, y)) in enumerate(zip(as_array(small), corners, strict=True)):
-        color = "0.6" if classes is None else class_look(classes[i])[0]
-        canvas[y : y + height + 4, x : x + width + 4] = (*to_rgb(color), 1)
+        canvas[y : y + height + 4, x : x + width + 4] = (*to_rgb(colors[i]), 1)
         canvas[y + 2 : y + 2 + height, x + 2 : x + 2 + width, :3] = tile
     return canvas
 

@@ -8,9 +8,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from pyro_vae._arguments import Codes, Count, checked
-from pyro_vae.analysis.classes import grouping, require_as_many
+from pyro_vae.analysis.classes import grouping, has_classes, require_as_many
+from pyro_vae.analysis.lettering import shortened
 from pyro_vae.analysis.style import MODEL, OTHER, PALETTE, Figure, number, panels, styled
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
@@ -76,17 +78,29 @@ def probe(
 def probes(
     train_codes: Codes, train: SomeImages, test_codes: Codes, test: SomeImages, *, k: Count = 10
 ) -> dict[str, Probe]:
-    """Return the `Probe` of the class, if there are labels, and of each attribute, by name."""
+    """Return the `Probe` of the class, if there are labels, and of each attribute, by name.
+
+    Images whose class is unknown (a label of −1) are left out of that of the class.
+    """
     require_as_many(train_codes, train, "train_codes")
     require_as_many(test_codes, test, "test_codes")
     if test.labels is None and train.labels is not None:
         raise ArgumentError("test: the images have no labels, which those of train have.")
-    names = ["class"] * (train.labels is not None) + list(train.attributes or {})
-    values = {name: _paired(train, test, name) for name in names}
-    return {
-        name: probe(train_codes, known, test_codes, asked, k=k)
-        for name, (known, asked) in values.items()
-    }
+    classes = has_classes(train) and has_classes(test)
+    names = ["class"] * classes + list(train.attributes or {})
+    found = {}
+    for name in names:
+        known, asked = (_known(part, name) for part in (train, test))
+        values = _paired(train.select(known), test.select(asked), name)
+        found[name] = probe(train_codes[known], values[0], test_codes[asked], values[1], k=k)
+    return found
+
+
+def _known(images: ImageData, by: str) -> torch.Tensor:
+    """Return which images have a known value, (N,) booleans: all but a class of −1."""
+    if by == "class" and images.labels is not None:
+        return images.labels >= 0
+    return torch.ones(len(images), dtype=torch.bool)
 
 
 def _paired(train: ImageData, test: ImageData, by: str) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +141,7 @@ def predictions(
         values = [100 * (p.neighbors, p.linear, p.majority)[i] for p in found.values()]
         bars = ax.barh(rows + 0.27 * (i - 1), values, 0.25, color=color, label=name)
         ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
-    ax.set_yticks(rows, found)
+    ax.set_yticks(rows, [shortened(name) for name in found], parse_math=False)
     ax.invert_yaxis()
     ax.set(xlim=(0, 105), xlabel="accuracy (%)")
     fig.legend(loc="outside lower center", ncols=3)

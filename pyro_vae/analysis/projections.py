@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pyro_vae._arguments import Codes, Count, Seed, checked
 from pyro_vae.analysis.style import latent_name
+from pyro_vae.evaluation.progress import hidden, tqdm
 
 Method = Literal["auto", "pca", "tsne"]
 TSNE_STEPS = 1000
@@ -99,7 +99,7 @@ def _tsne(codes: np.ndarray, seed: int, progress: bool) -> np.ndarray:
     tsne = TSNE(
         2, perplexity=perplexity, max_iter=TSNE_STEPS, init=start, random_state=seed, verbose=2
     )
-    bar = tqdm(total=TSNE_STEPS, desc="t-SNE", unit="step", disable=not progress)
+    bar = tqdm(total=TSNE_STEPS, desc="t-SNE", unit="step", disable=hidden(progress))
     with bar, contextlib.redirect_stdout(_Watcher(bar)):
         plane = tsne.fit_transform(codes.astype(np.float32))
         bar.update(TSNE_STEPS - bar.n)

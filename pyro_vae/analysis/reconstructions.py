@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae._arguments import Count, Seed, Vector, checked
-from pyro_vae.analysis.classes import class_names
+from pyro_vae.analysis.classes import captions
 from pyro_vae.analysis.embeddings import elbo_and_log_likelihood, reconstruct
 from pyro_vae.analysis.style import Figure, image_panels, number
 from pyro_vae.data import ImageData
@@ -18,22 +18,22 @@ from pyro_vae.vae import VAE
 
 @checked
 def originals(images: SomeImages) -> Figure:
-    """Draw images, each below the name of its class."""
-    return image_panels(images.as_float(), class_names(images), title="Original images")
+    """Draw images, each below the name of its class and of its file."""
+    return image_panels(images.as_float(), captions(images), title="Original images")
 
 
 @checked
 def reconstructed(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Figure:
-    """Draw the reconstructions of images, each below the name of its class."""
+    """Draw the reconstructions of images, each below the name of its class and of its file."""
     pictures = reconstruct(vae, images, seed=seed)
-    return image_panels(pictures, class_names(images), title="Reconstructions")
+    return image_panels(pictures, captions(images), title="Reconstructions")
 
 
 @checked
 def side_by_side(vae: VAE, images: SomeImages, title: str = "", *, seed: Seed = 0) -> Figure:
-    """Draw images above their reconstructions, each below the name of its class."""
+    """Draw images above their reconstructions, each below the name of its class and of its file."""
     title = title or "Images above their reconstructions"
-    return _over_each_other(images, reconstruct(vae, images, seed=seed), title, class_names(images))
+    return _over_each_other(images, reconstruct(vae, images, seed=seed), title, captions(images))
 
 
 @checked
@@ -56,7 +56,7 @@ def with_log_likelihood(
         below = [f"{number(bound, 1)} ≤\n{number(value, 1)}" for bound, value in pairs]
         title = f"Images above their reconstructions, with ELBO ≤ log p(x) in nats ({draws} draws)"
     pictures = reconstruct(vae, images, seed=seed)
-    return _over_each_other(images, pictures, title, class_names(images), below)
+    return _over_each_other(images, pictures, title, captions(images), below)
 
 
 @checked
@@ -78,13 +78,13 @@ def best_and_worst(
     chosen = torch.cat([order[:n], order[-n:].flip(0)])
     some, values = images.select(chosen), distortion[chosen].tolist()
     pictures, x = reconstruct(vae, some, seed=seed), some.as_float()
-    names = class_names(some) or [""] * (2 * n)
-    captions = [f"{name}\n{number(v)}".strip() for name, v in zip(names, values, strict=True)]
+    names = captions(some) or [""] * (2 * n)
+    above = [f"{name}\n{number(v)}".strip() for name, v in zip(names, values, strict=True)]
     blank = [""] * n
     title = f"Best and worst reconstructions of {number(len(images))} images, distortion in nats"
     return image_panels(
         torch.cat([x[:n], pictures[:n], x[n:], pictures[n:]]),
-        captions[:n] + blank + captions[n:] + blank,
+        above[:n] + blank + above[n:] + blank,
         columns=n,
         title=title,
         row_names=["best", "decoded", "worst", "decoded"],
@@ -110,7 +110,7 @@ def most_surprising(
     below = [number(value) for value in elbo[order].tolist()]
     title = f"The most surprising of {number(len(images))} images, with the lowest ELBO in nats"
     pictures = reconstruct(vae, some, seed=seed)
-    return _over_each_other(some, pictures, title, class_names(some), below)
+    return _over_each_other(some, pictures, title, captions(some), below)
 
 
 def _require_number_for_each(name: str, values: Tensor, images: ImageData) -> None:
@@ -133,18 +133,18 @@ def _over_each_other(
     above, below = above or [""] * n, below or [""] * n
     columns = min(columns, n)
     rows: list[str] = []
-    captions: list[str] = []
+    texts: list[str] = []
     shown: list[Tensor] = []
     for start in range(0, n, columns):
         part = slice(start, start + columns)
         missing = columns - len(x[part])
-        for tiles, texts, name in ((x, above, "original"), (pictures, below, "decoded")):
+        for tiles, words, name in ((x, above, "original"), (pictures, below, "decoded")):
             shown += [tiles[part], torch.ones(missing, *x.shape[1:])]
-            captions += [*texts[part], *[""] * missing]
+            texts += [*words[part], *[""] * missing]
             rows.append(name)
     return image_panels(
         torch.cat(shown),
-        captions if any(captions) else None,
+        texts if any(texts) else None,
         columns=columns,
         title=title,
         row_names=rows,

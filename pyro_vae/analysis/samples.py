@@ -9,14 +9,17 @@ from torch import Tensor
 from pyro_vae._arguments import Codes, Count, Images, Seed, checked
 from pyro_vae._spelling import old_names
 from pyro_vae.analysis.classes import (
+    LONGEST_FILE,
     Grouping,
     add_legend,
     grouping,
+    labeled,
     require_as_many,
     scatter_groups,
 )
 from pyro_vae.analysis.embeddings import decode, draw_prior, reconstruct
 from pyro_vae.analysis.latents import label_axes
+from pyro_vae.analysis.lettering import letters, shortened, shortened_path
 from pyro_vae.analysis.projections import Projection, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -119,7 +122,8 @@ def nearest_neighbors(
 ) -> Figure:
     """Draw samples from the prior above the training images nearest to each: are they new?
 
-    Distances are Euclidean, over all values of images in [0, 1].
+    The training images have the names of their files, if they are known. Distances are Euclidean,
+    over all values of images in [0, 1].
 
     Args:
         vae: the model.
@@ -137,7 +141,11 @@ def nearest_neighbors(
     samples = decode(vae, draw_prior(vae, n, seed=seed), seed=seed)
     distances, indices = nearest_training_images(samples, train, neighbors)
     images = torch.cat([samples, *(train.as_float(row) for row in indices.T)])
-    captions = [""] * n + [number(distance, 1) for distance in distances.T.flatten().tolist()]
+    below = [number(distance, 1) for distance in distances.T.flatten().tolist()]
+    if files := train.names:
+        shown = [shortened_path(files[k], LONGEST_FILE) for k in indices.T.flatten().tolist()]
+        below = [f"{file}\n{text}" for file, text in zip(shown, below, strict=True)]
+    captions = [""] * n + below
     title = (
         f"New images above their nearest of {number(len(train))} training images, with distances"
     )
@@ -198,6 +206,7 @@ def class_coverage(
     Raises:
         ArgumentError: the images have no labels, or the prior cannot be sampled.
     """
+    train = labeled(train)
     groups = _classes(train)
     predicted = sample_classes(vae, train, n=n, known=known, seed=seed)
     k = len(groups.names)
@@ -209,9 +218,10 @@ def class_coverage(
     ax.bar(where - 0.2, 100 * real, 0.4, color=PALETTE[3], label="training images")
     ax.bar(where + 0.2, 100 * samples, 0.4, color=MODEL, label="samples")
     if k <= MOST_CLASSES:
-        crowded = k * max(map(len, groups.names)) > 60
+        names = [shortened(name) for name in groups.names]
+        crowded = k * max(map(letters, names)) > 60
         turn = {"rotation": 90 if k > 12 else 30, "ha": "center" if k > 12 else "right"}
-        ax.set_xticks(where, groups.names, **(turn if crowded else {}))
+        ax.set_xticks(where, names, parse_math=False, **(turn if crowded else {}))
     ax.set(xlabel=groups.title, ylabel="share (%)")
     fig.legend(loc="outside lower center", ncols=2)
     return fig
@@ -228,6 +238,7 @@ def sample_classes(
     """
     from sklearn.neighbors import KNeighborsClassifier  # slow to import
 
+    train = labeled(train)
     groups = _classes(train)
     at_once = max(100, VALUES_AT_ONCE // math.prod(train.image_shape))
     generator = torch.Generator().manual_seed(seed)

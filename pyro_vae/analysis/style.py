@@ -7,7 +7,7 @@ changes, and none needs to be closed.
 
 import io
 import math
-import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from pyro_vae._files import write_bytes
+from pyro_vae.analysis.lettering import families, wrapped
 
 WIDTH = 7.0  # inches
 
@@ -39,11 +40,14 @@ MARKERS = "o^s"
 #: The most classes that color and marker tell apart.
 MOST_CLASSES = len(PALETTE) * len(MARKERS)
 SEQUENTIAL = "cividis"
+UNKNOWN = "#bbbbbb"  # images whose class is unknown
 MODEL, PRIOR, OTHER = PALETTE[0], "#222222", PALETTE[6]
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "figure.facecolor": "white",
+    "text.parse_math": False,  # A class may be called "$5_or_$10".
+    "font.family": families(),
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -66,9 +70,7 @@ class Figure(figure.Figure):
     """A matplotlib figure that notebooks display, whatever their backend."""
 
     def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.savefig(file, format="png")
-        return file.getvalue()
+        return png_of(self)
 
 
 def save_figure(fig: figure.Figure, path: Path, *, within: Path | None = None) -> None:
@@ -82,9 +84,19 @@ def save_figure(fig: figure.Figure, path: Path, *, within: Path | None = None) -
     Raises:
         OSError: the file cannot be written.
     """
+    write_bytes(path, png_of(fig), within=within)
+
+
+def png_of(fig: figure.Figure, **options: Any) -> bytes:
+    """Return a figure as the bytes of a PNG; letters that no font has are boxes, without a word.
+
+    The options go to `Figure.savefig`.
+    """
     file = io.BytesIO()
-    fig.savefig(file, format="png")
-    write_bytes(path, file.getbuffer(), within=within)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        fig.savefig(file, format="png", **options)
+    return file.getvalue()
 
 
 def panels(
@@ -193,9 +205,8 @@ def image_panels(
 
 
 def _wrapped(text: str, inches: float) -> str:
-    """Text wrapped to the width of a panel; its line breaks stay."""
-    width = max(6, int(16 * inches))
-    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+    """Text wrapped to the width of a panel, at most two lines for each of its own."""
+    return wrapped(text, max(6, int(15 * inches)))
 
 
 def _lines(texts: Sequence[str]) -> int:

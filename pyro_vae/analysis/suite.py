@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
+from pyro_vae.analysis.classes import has_classes
 from pyro_vae.analysis.comparison import beside
 from pyro_vae.analysis.style import save_figure
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.evaluation import has_elbo, has_prior
+from pyro_vae.evaluation.progress import hidden, tqdm
 
 Made = Figure | list[Frame]
 
@@ -52,7 +53,7 @@ class Picture:
 
 
 NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
-    "labels": (lambda s: s.test.labels is not None, "the images have no classes"),
+    "labels": (lambda s: has_classes(s.test), "the images have no classes"),
     "attributes": (lambda s: bool(s.test.attributes), "the images have no attributes"),
     "prior": (lambda s: has_prior(s.vae), "a flat prior has no samples and no ELBO"),
     "elbo": (lambda s: has_elbo(s.vae), "this model has no ELBO"),
@@ -67,7 +68,7 @@ NEEDS: dict[str, tuple[Callable[[Subject], bool], str]] = {
     "two images": (lambda s: len(s.test) > 1, "there is only one test image"),
     "many dimensions": (lambda s: s.size > 2, "the latent space has at most two dimensions"),
     "predictable": (
-        lambda s: s.test.labels is not None or bool(s.test.attributes),
+        lambda s: has_classes(s.test) or bool(s.test.attributes),
         "the images have neither classes nor attributes",
     ),
 }
@@ -144,7 +145,7 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     skipped: dict[str, list[str]] = {}
-    with tqdm(names, desc="pictures", unit="picture", disable=not progress) as bar:
+    with tqdm(names, desc="pictures", unit="picture", disable=hidden(progress)) as bar:
         for name in bar:
             bar.set_postfix_str(name)
             if reason := missing(PICTURES[name], subject):

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from pyro_vae._arguments import checked
+from pyro_vae.analysis.lettering import add_legend_of, shortened
 from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, across, panels, styled
 from pyro_vae.errors import ArgumentError
 from pyro_vae.training.step_log import COLUMNS
@@ -56,8 +58,10 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
         axes[-2, -1].set_xlabel("epoch")
         axes[-2, -1].tick_params(labelbottom=True)
     handles = _legend(runs)
-    columns = across([str(handle.get_label()) for handle in handles])
-    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+    columns = across([shortened(name) for name in handles])
+    add_legend_of(
+        fig, list(handles.values()), list(handles), loc="outside lower center", ncols=columns
+    )
     return fig
 
 
@@ -105,6 +109,7 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, color: str) -> N
             epochs, [record[quantity] for record in records], color=color, marker=".", markersize=3
         )
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
         # A schedule may end near 0; the values above matter.
         top = max(record[quantity] for record in records)
         ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4 * top))
@@ -120,19 +125,18 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, color: str) -> N
             ax.plot(epochs[best], values[best], "o", color=color)
 
 
-def _legend(runs: Mapping[str, Sequence[Record]]) -> list[Line2D]:
+def _legend(runs: Mapping[str, Sequence[Record]]) -> dict[str, Artist]:
     """A line in the color of each run, if there are several, and one in the style of each part."""
     several = [run for run in runs if run]
-    colors = [
-        Line2D([], [], color=PALETTE[k % len(PALETTE)], label=run) for k, run in enumerate(several)
-    ]
+    handles: dict[str, Artist] = {
+        run: Line2D([], [], color=PALETTE[k % len(PALETTE)]) for k, run in enumerate(several)
+    }
     present = {key for records in runs.values() for record in records for key in record}
-    parts = [
-        Line2D([], [], color=PRIOR if several else PALETTE[0], linestyle=line, label=part)
-        for part, line in LINES.items()
-        if any(f"{part}_{quantity}" in present for quantity in QUANTITIES)
-    ]
-    return colors + parts
+    color = PRIOR if several else PALETTE[0]
+    for part, line in LINES.items():
+        if any(f"{part}_{quantity}" in present for quantity in QUANTITIES):
+            handles[part] = Line2D([], [], color=color, linestyle=line)
+    return handles
 
 
 def _loss(record: Record) -> float:

@@ -12,6 +12,7 @@ from pyro_vae.analysis import PICTURES, Choices, Subject, draw
 from pyro_vae.analysis.pages import explorer, report
 from pyro_vae.analysis.suite import chosen
 from pyro_vae.commands.compare import compare
+from pyro_vae.commands.evaluate import DATA
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     settings = options().read(arguments)
     experiments = [
-        Experiment.open(run, trust=settings.trust) for run in dict.fromkeys(settings.run)
+        Experiment.open(run, trust=settings.trust, data=settings.data)
+        for run in dict.fromkeys(settings.run)
     ]
     subjects = [subject(experiment, settings) for experiment in experiments]
     check(settings, subjects)
@@ -99,6 +101,7 @@ def options() -> Parser:
         type=str | None,
         help="folder for a comparison of several runs (default: runs/compared)",
     )
+    result.add_argument("--data", type=str | None, help=DATA)
     result.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     return result
 

@@ -19,6 +19,8 @@ DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each
     {program} runs/fashion_conv --samples 5000 --images 1000 --json
 """
 
+DATA = "where the run's data are now, or other data (default: where they were)"
+
 
 def main(arguments: list[str]) -> None:
     """Evaluate what the command line asks for."""
@@ -44,9 +46,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--images", type=PositiveInt | None, help="evaluate the first IMAGES test images only"
     )
+    parser.add_argument("--data", type=str | None, help=DATA)
     parser.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     settings = parser.parse_args(arguments)
-    experiment = Experiment.open(settings.run, trust=settings.trust)
+    experiment = Experiment.open(settings.run, trust=settings.trust, data=settings.data)
     vae = experiment.load().to(choose_device(settings.device))
     numbers = experiment.evaluate(vae, settings.samples, settings.images)
     print(json.dumps(numbers) if settings.json else as_text(numbers))

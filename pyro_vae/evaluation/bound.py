@@ -13,7 +13,6 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
-from tqdm import tqdm
 
 from pyro_vae._arguments import Count, Images, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
@@ -22,9 +21,10 @@ from pyro_vae.data import ImageData
 from pyro_vae.distributions import has_density
 from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
 from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
-from pyro_vae.evaluation.fitting import require_batch, require_images
+from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, require_images
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
-from pyro_vae.evaluation.table import as_text
+from pyro_vae.evaluation.progress import hidden, tqdm
+from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.slots import check_support
 from pyro_vae.vae import VAE
@@ -93,11 +93,16 @@ class Evaluation:
     def __str__(self) -> str:
         return as_text(self.as_dict())
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(self.as_dict())
+
 
 @checked
 def evaluate(
     vae: VAE,
-    images: ImageData,
+    images: AnyImages,
     *,
     samples: Natural = 0,
     batch_size: Count = 500,
@@ -111,7 +116,8 @@ def evaluate(
 
     Args:
         vae: the model.
-        images: N images.
+        images: N images: `ImageData`, or a tensor or an array (N, C, H, W) of bytes, or of floats
+            in [0, 1].
         samples: importance samples per image for the log-likelihood; 0: no estimate.
         batch_size: largest number of images at once.
         analytic_kl: take the rate in closed form where there is one, not at one draw of z.
@@ -119,7 +125,8 @@ def evaluate(
         progress: show progress bars.
 
     Raises:
-        ArgumentError: there are no images.
+        ArgumentError: there are no images, or they are not of the model's shape and precision.
+        ArgumentTypeError: they are something else.
         SupportError: the images are outside the likelihood's support.
 
     Example:
@@ -134,6 +141,7 @@ def evaluate(
         >>> found.images, abs(found.elbo + found.distortion + found.rate) < 1e-9
         (180, True)
     """
+    images = as_images("evaluate", images)
     require_images("evaluate", vae, images)
     with seeded(seed, vae.device):
         check_support(vae, images)
@@ -156,7 +164,11 @@ def evaluate(
         rate_per_dimension=per_dimension.tolist() if proper and per_dimension is not None else None,
         latent_size=latent_size,
         active_units=active,
-        verdict=verdict(mean_rate, active, latent_size) if proper else _without_elbo(vae),
+        verdict=(
+            verdict(mean_rate, active, latent_size, math.prod(images.image_shape))
+            if proper
+            else _without_elbo(vae)
+        ),
         measure=measure_of(vae.likelihood, images),
         bits_per_dimension=(
             bits_per_dimension(vae, images, negative_elbo.mean().item()) if proper else None
@@ -205,7 +217,7 @@ def _collect(
         batch_size = images_at_once(vae, batch_size)
         count = math.ceil(len(images) / batch_size)
         batches = images.batches(batch_size)
-        for x in tqdm(batches, "evaluating", count, unit="batch", disable=not progress):
+        for x in tqdm(batches, "evaluating", count, unit="batch", disable=hidden(progress)):
             x = x.to(vae.device)
             q, p, likelihood, z = _sites(vae, x)
             parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}

@@ -3,6 +3,7 @@
 Source of the active units: Importance Weighted Autoencoders (Burda et al., 2016), section 5.2.
 """
 
+import math
 from typing import Literal
 
 import pyro.distributions as dist
@@ -20,10 +21,16 @@ from pyro_vae.vae import VAE, mean_of
 ACTIVE_VARIANCE = 0.01
 #: The posterior has collapsed where the rate is below this, in nats per image.
 COLLAPSED_RATE = 0.05
+#: It has nearly collapsed where the rate is below one bit, which cannot tell two kinds of images
+#: apart, however many dimensions share it.
+ONE_BIT = math.log(2)
+#: The levels of a value of an image: what the value holds at most is their logarithm, in nats.
+LEVELS = 256
 #: Draws that estimate a posterior's mean where it is unknown.
 MEAN_DRAWS = 16
 
-Collapse = Literal["none", "partial", "full"]
+Collapse = Literal["none", "partial", "nearly", "full", "beyond"]
+REMEDY = "Lower beta, anneal it, use free bits, or weaken the decoder."
 
 
 @checked
@@ -77,30 +84,47 @@ def posterior_means(q: dist.TorchDistribution) -> tuple[Tensor, ...]:
     return tuple(q.sample(torch.Size([MEAN_DRAWS])).mean(0) for _ in range(2))
 
 
+def held_by_image(values: int) -> float:
+    """Return the most that an image can hold, in nats: P log 256, for P values of 256 levels."""
+    return values * math.log(LEVELS)
+
+
 @checked
-def degree_of_collapse(rate: float, active: Natural, latent_size: Count) -> Collapse:
+def degree_of_collapse(
+    rate: float, active: Natural, latent_size: Count, values: Count | None = None
+) -> Collapse:
     """Return how far the posterior has collapsed onto the prior.
 
     Args:
         rate: in nats per image.
         active: number of active dimensions.
         latent_size: the dimension D.
+        values: number P of values in an image, if known.
 
     Returns:
-        "full" if no dimension is active or the rate is below 0.05 nats per image, "partial" if
-        fewer than half of the dimensions are active, else "none".
+        "beyond" if the rate is not finite, or more than the P log 256 nats that an image holds;
+        "full" if no dimension is active or the rate is below 0.05 nats per image;
+        "nearly" if the rate is below one bit, 0.69 nats per image;
+        "partial" if fewer than half of the dimensions are active;
+        else "none".
 
     Example:
         >>> degree_of_collapse(rate=5.3, active=2, latent_size=10)
         'partial'
+        >>> degree_of_collapse(rate=0.35, active=9, latent_size=12)
+        'nearly'
     """
+    if not math.isfinite(rate) or (values is not None and rate > held_by_image(values)):
+        return "beyond"
     if active == 0 or rate < COLLAPSED_RATE:
         return "full"
+    if rate < ONE_BIT:
+        return "nearly"
     return "partial" if active < latent_size / 2 else "none"
 
 
 @checked
-def verdict(rate: float, active: Natural, latent_size: Count) -> str:
+def verdict(rate: float, active: Natural, latent_size: Count, values: Count | None = None) -> str:
     """Return a sentence on `degree_of_collapse`, with the remedy.
 
     Example:
@@ -111,9 +135,30 @@ def verdict(rate: float, active: Natural, latent_size: Count) -> str:
     sentences: dict[Collapse, str] = {
         "none": f"Not collapsed: {units} (rate {rate:.2f} nats).",
         "partial": f"Partly collapsed: {units}; the others match the prior (rate {rate:.2f} nats).",
-        "full": (
-            f"Collapsed: the latent vector carries {rate:.2f} nats about an image, and {units}. "
-            "Lower beta, anneal it, use free bits, or weaken the decoder."
+        "nearly": (
+            f"Nearly collapsed: {units}, but together they carry {rate:.2f} nats about an image, "
+            f"less than one bit. {REMEDY}"
+        ),
+        "full": f"Collapsed: {_what_is_left(rate, active, units)} {REMEDY}",
+        "beyond": (
+            f"Diverged: a rate of {rate:.3g} nats is more than an image holds{_held(values)}, "
+            "whatever the active dimensions. Lower the learning rate, clip the gradient, or raise "
+            "beta."
         ),
     }
-    return sentences[degree_of_collapse(rate, active, latent_size)]
+    return sentences[degree_of_collapse(rate, active, latent_size, values)]
+
+
+def _what_is_left(rate: float, active: int, units: str) -> str:
+    if active == 0 and rate >= COLLAPSED_RATE:
+        return (
+            f"{units}: the posterior is nearly the same for every image. The rate of {rate:.2f} "
+            "nats is its distance from the prior, not information about an image."
+        )
+    return f"the latent vector carries {rate:.2f} nats about an image, and {units}."
+
+
+def _held(values: int | None) -> str:
+    if values is None:
+        return ""
+    return f" ({held_by_image(values):,.0f} nats in {values:,} values of {LEVELS} levels)"

@@ -21,13 +21,14 @@ import torch
 from pyro import poutine
 from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
-from tqdm import tqdm
 
 from pyro_vae._arguments import Count, Images, Seed, checked
 from pyro_vae._batching import images_at_once, numbers_per_image
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
+from pyro_vae.evaluation.progress import hidden, tqdm
+from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
 #: Numbers that are held at once, in one chunk (see `_batching.numbers_per_image`).
@@ -108,10 +109,19 @@ def log_likelihood(
         batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
         count = math.ceil(len(images) / batch_size)
         parts = images.batches(batch_size)
-        for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=not progress):
-            found.append(_estimate(vae, x.to(vae.device), samples, per_image))
+        for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=hidden(progress)):
+            found.append(_explained(vae, x.to(vae.device), samples, per_image))
     values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
     return LogLikelihood(values, errors, tails, samples)
+
+
+def _explained(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_estimate` does, or say which slot does not fit where it fails."""
+    try:
+        return _estimate(vae, x, samples, per_image)
+    except (RuntimeError, ValueError):
+        check_slots(vae, x[:2])
+        raise
 
 
 @checked

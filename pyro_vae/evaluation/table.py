@@ -1,6 +1,7 @@
 """The numbers of an evaluation as text: one declaration of their names, units and meanings."""
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
@@ -103,21 +104,37 @@ def as_text(numbers: Mapping[str, Any]) -> str:
     Args:
         numbers: may also hold "published_loss", the loss on the scale of a system's source.
     """
+    lines = [*_table(numbers, "plain").splitlines(), *_remarks(numbers)]
+    return "\n".join([_images(numbers), *(f"  {line}" for line in lines)])
+
+
+def as_html(numbers: Mapping[str, Any]) -> str:
+    """Return the same as HTML, for notebooks."""
+    remarks = "".join(f"<p>{escape(line)}</p>" for line in _remarks(numbers))
+    return f"<p>{_images(numbers)}</p>{_table(numbers, 'html')}{remarks}"
+
+
+def _images(numbers: Mapping[str, Any]) -> str:
+    count = numbers["images"]
+    return f"{count} test image{'s' * (count != 1)}"
+
+
+def _table(numbers: Mapping[str, Any], form: str) -> str:
     rows = [
         (row.name, f"{numbers[row.key]:.2f}", row.unit)
         for row in ROWS
         if numbers.get(row.key) is not None
     ]
-    table = tabulate(
-        rows, tablefmt="plain", colalign=("left", "right", "left"), disable_numparse=True
-    )
-    lines = table.splitlines()
+    return tabulate(rows, tablefmt=form, colalign=("left", "right", "left"), disable_numparse=True)
+
+
+def _remarks(numbers: Mapping[str, Any]) -> list[str]:
+    lines = []
     if numbers["samples"]:
         lines.append(f"({numbers['samples']} samples an image; {_trust(numbers['untrusted'])})")
     if numbers.get("measure") == "none":
         lines.append(NOT_PROPER)
-    lines.append(numbers["verdict"])
-    return "\n".join([f"{numbers['images']} test images", *(f"  {line}" for line in lines)])
+    return [*lines, numbers["verdict"]]
 
 
 def _trust(untrusted: float | None) -> str:

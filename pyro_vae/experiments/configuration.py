@@ -19,9 +19,13 @@ from pyro_vae._program import repeated_with
 from pyro_vae._settings import Setting, Settings, declared, setting, suggestion
 from pyro_vae._spelling import current, with_current_options
 from pyro_vae.data import Dataset, load
+from pyro_vae.data.decisions import Decisions
+from pyro_vae.experiments.data_record import kept_data, located
 from pyro_vae.experiments.parsing import Parser, class_name, imported
 from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
 from pyro_vae.recipes import RECIPES, Recipe
+from pyro_vae.recipes.recipe import MOST_EPOCHS
+from pyro_vae.training import Run
 from pyro_vae.training.optimizers import optimizers
 from pyro_vae.training.records import RunFileError, read_settings, shown
 
@@ -56,7 +60,12 @@ class RunOptions(Settings):
         group=THE_RUN,
         flag=True,
     )
-    start_from: str | None = setting(None, "run folder whose weights to start from", group=THE_RUN)
+    start_from: str | None = setting(
+        None,
+        "run folder whose weights to start from; its data and their settings are taken unless "
+        "others are given",
+        group=THE_RUN,
+    )
     skip_pictures: bool = setting(
         False, "draw nothing after the training; `analyze` draws later", group=THE_RUN, flag=True
     )
@@ -82,6 +91,23 @@ class RunOptions(Settings):
         None,
         "whether images stay in their files and are read batch by batch "
         "(default: those that would take more than half of the memory)",
+        group=THE_DATA,
+    )
+    stretch: str | None = setting(
+        None,
+        "values that become black and white, LOW:HIGH, or `auto` for the range of all images "
+        "(default: that of their type)",
+        group=THE_DATA,
+    )
+    ground: str | None = setting(
+        None,
+        "what transparent images are put on: white, black or gray; `keep` leaves four channels "
+        "(default: white, or what more is seen on)",
+        group=THE_DATA,
+    )
+    frames: str | None = setting(
+        None,
+        "frames of a stack or film that are images: all or first (default: all)",
         group=THE_DATA,
     )
     limit: int | None = setting(
@@ -118,6 +144,8 @@ class Configuration:
         text: what reproduces the run, as YAML.
         changed: the settings of the recipe that were overridden, by name.
         own: the dotted paths of the parts that are the user's own, by name.
+        decisions: how the data are read, where that was decided before.
+        size: (H, W) that other data are brought to, before they are padded.
     """
 
     recipe: Recipe
@@ -125,6 +153,8 @@ class Configuration:
     text: str
     changed: tuple[str, ...]
     own: Mapping[str, str] = field(default_factory=dict)
+    decisions: Decisions | None = None
+    size: tuple[int, int] | None = None
 
     def text_with(self, **settings: Any) -> str:
         """Return the text with settings that only the images decide."""
@@ -140,17 +170,22 @@ class Configuration:
         found = load(
             recipe.data,
             data_dir=settings.data_dir,
-            size=recipe.size,
+            size=self.size or recipe.size,
             channels=recipe.channels,
             skip_corrupt=settings.skip_corrupt,
             stream=settings.stream,
+            stretch=settings.stretch,
+            ground=settings.ground,
+            frames=settings.frames,
+            decisions=self.decisions,
         ).pad(recipe.padding)
         if recipe.pixels == "binarized-once":
-            train, test = found.train, found.test  # Each with noise of its own.
-            return replace(
+            train, test, validation = found.train, found.test, found.validation
+            return replace(  # Each with noise of its own.
                 found,
                 train=train.binarized_once(settings.seed),
                 test=test.binarized_once(settings.seed + 1),
+                validation=validation and validation.binarized_once(settings.seed + 2),
             )
         pixels = recipe.pixels
         return found.map(lambda part: part.with_pixels(pixels))
@@ -282,9 +317,12 @@ def parser(
 
 
 def _default_epochs(recipe: Recipe) -> str:
-    few = (
-        f"; few images: until there are {recipe.least_steps:,} steps" if recipe.least_steps else ""
-    )
+    few = ""
+    if recipe.least_steps:
+        few = (
+            f"; of few images as many as make {recipe.least_steps:,} steps, but at most "
+            f"{MOST_EPOCHS}"
+        )
     return f" (default: {recipe.epochs}{few})"
 
 
@@ -415,12 +453,17 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
 
     In today's names: what earlier versions saved is read like any other.
     """
-    given = _look(arguments, ("config",), ("trust",))
+    given = _look(arguments, ("config", "start-from"), ("trust", "resume"))
+    if given.start_from not in (None, "null") and not given.resume:
+        first = _data_settings(Path(given.start_from))
+    else:
+        first = {}
+    before = [_as_configuration(first)] if first else []
     if given.config is None:
-        return list(arguments), {}
+        return [*before, *arguments], first
     saved = _saved(Path(given.config), trust=given.trust)
-    content = f"--config={_NO_PATH}{yaml.safe_dump(saved, sort_keys=False)}"
-    replaced, skip = [], False
+    content = _as_configuration(saved)
+    replaced, skip = before, False
     for argument in arguments:
         if skip:
             skip = False
@@ -429,7 +472,32 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
             skip = True
         else:
             replaced.append(content if argument.startswith("--config=") else argument)
-    return replaced, saved
+    return replaced, first | saved
+
+
+def _as_configuration(saved: Mapping[str, Any]) -> str:
+    """Return settings as an argument of the command line."""
+    return f"--config={_NO_PATH}{yaml.safe_dump(dict(saved), sort_keys=False)}"
+
+
+def _data_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run's data, which one that starts from its weights takes over.
+
+    None where the folder holds no run: this is said where its weights are read.
+    """
+    run = Run(folder)
+    try:
+        saved = current(read_settings(run.configuration))
+    except (OSError, RunFileError):
+        return {}
+    known = SETTINGS | OPTIONS
+    found = {name: value for name, value in saved.items() if name in known}
+    found = {name: value for name, value in found.items() if known[name].group == THE_DATA}
+    for name, value in found.items():
+        _check_saved(name, value, run.configuration)
+    if isinstance(found.get("data"), str):
+        found["data"] = located(found["data"], run, kept_data(run))
+    return found
 
 
 def _look(

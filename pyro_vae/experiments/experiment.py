@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pyro_vae._program import program
 from pyro_vae._settings import made
 from pyro_vae._spelling import warn_of
 from pyro_vae._tensors import save_tensors
-from pyro_vae.data import Dataset, ImageData
+from pyro_vae.data import VERSION_0_2, Dataset, ImageData
 from pyro_vae.evaluation import Evaluation, evaluate
 from pyro_vae.experiments.configuration import (
     PASSING,
@@ -28,16 +28,18 @@ from pyro_vae.experiments.configuration import (
     parse,
     read_configuration,
 )
+from pyro_vae.experiments.data_record import DataRecord, keep_data, kept_data, located
 from pyro_vae.experiments.folders import folder_for, folder_to_resume
 from pyro_vae.experiments.provenance import record_start
 from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, Run, choose_device, fit
 from pyro_vae.training.optimizers import make_optimizer
+from pyro_vae.training.records import warn_once
 from pyro_vae.vae import VAE
 
 #: What may change where a stopped run is continued.
-RESUMABLE = ("epochs", "data_dir", "checkpoint_every", "on_nan")
+RESUMABLE = ("epochs", "data", "data_dir", "checkpoint_every", "on_nan")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,21 @@ class Experiment:
     Attributes:
         configuration: every setting.
         run: its folder.
+        record: what the folder says of the data that the run was trained on, if anything.
     """
 
     configuration: Configuration
     run: Run
+    record: DataRecord | None = None
+
+    def __repr__(self) -> str:
+        recipe, numbers = self.recipe, self.run.numbers() if self.run.evaluation.exists() else {}
+        lines = [f"Experiment in {self.run.folder}: {recipe.name} on {recipe.data}"]
+        if self.run.history.exists():
+            lines.append(f"  {len(self.history())} epochs trained")
+        if numbers.get("elbo") is not None:
+            lines.append(f"  ELBO {numbers['elbo']:.2f} nats per image")
+        return "\n".join([*lines, *(f"  {numbers[name]}" for name in ["verdict"] if numbers)])
 
     @classmethod
     def start(
@@ -68,17 +81,24 @@ class Experiment:
         """
         configuration = parse(arguments, description, called)
         if configuration.settings.resume:
-            folder = folder_to_resume(configuration)
-            return cls(resumed(folder, arguments), Run(folder))
+            run = Run(folder_to_resume(configuration))
+            record = kept_data(run)
+            return cls(_as_before(resumed(run.folder, arguments), record), run, record)
+        source = configuration.settings.start_from
+        if source is not None and (record := kept_data(Run(Path(source)))) is not None:
+            configuration = replace(configuration, decisions=record.decisions)
         return cls(configuration, Run(folder_for(configuration)))
 
     @classmethod
-    def open(cls, folder: str | Path, *, trust: bool = False) -> "Experiment":
+    def open(
+        cls, folder: str | Path, *, trust: bool = False, data: str | None = None
+    ) -> "Experiment":
         """Open the experiment in a run folder, which may come from anybody.
 
         Args:
             folder: the run folder.
             trust: import the user's own parts that its configuration names, and run their code.
+            data: where its data are now, or other data, which are sized and read like its own.
 
         Raises:
             ConfigurationError: the folder holds no run, or one that needs to be trusted.
@@ -89,7 +109,11 @@ class Experiment:
         settings = configuration.settings
         if settings.data_dir is not None and not Path(settings.data_dir).is_dir():
             settings.data_dir = None  # No folder is made where the file says.
-        return cls(configuration, run)
+        record = kept_data(run)
+        configuration = _as_before(configuration, record)
+        if data is not None:
+            configuration = _on(configuration, data, record)
+        return cls(configuration, run, record)
 
     @property
     def recipe(self) -> Recipe:
@@ -108,13 +132,40 @@ class Experiment:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The images, as the model takes them."""
-        return self.configuration.dataset()
+        """The images, as the model takes them.
+
+        Raises:
+            ConfigurationError: they are not where they were; it says where it looked.
+            DataError: they cannot be had, or are not as they should be.
+        """
+        configuration = self.configuration
+        if self.run.configuration.exists():
+            place = located(self.recipe.data, self.run, self.record)
+            recipe = configuration.recipe.with_settings(data=place)
+            configuration = replace(configuration, recipe=recipe)
+        found = configuration.dataset()
+        if self.record and (changes := self.record.changes(found)):
+            warn_once(
+                f"The data are not those that {self.run.folder} was trained on: "
+                f"{'; '.join(changes)}."
+            )
+        return found
+
+    @property
+    def data_changes(self) -> list[str]:
+        """How the data differ from those that the run was trained on, a clause for each part."""
+        record = kept_data(self.run)  # A training that was continued has written it anew.
+        return record.changes(self.dataset) if record else []
 
     @cached_property
     def parts(self) -> tuple[ImageData, ImageData]:
-        """The images to train on, and those that choose the weights."""
+        """The images to train on, and those that choose the weights.
+
+        The latter are the data's own validation images, or else held out of the training images.
+        """
         limit = slice(0, self.configuration.settings.limit)
+        if self.dataset.validation is not None:
+            return self.dataset.train.select(limit), self.dataset.validation
         if self.held_out == 0:
             return self.dataset.train.select(limit), self.dataset.test
         train, validation = self.dataset.split(self.held_out)
@@ -127,7 +178,9 @@ class Experiment:
 
     @property
     def held_out(self) -> int:
-        """The number of training images held out; if 0, the test images take their place."""
+        """The number of validation images; if 0, the test images take their place."""
+        if self.dataset.validation is not None:
+            return len(self.dataset.validation)
         return min(self.recipe.validation, len(self.dataset.train) // 10)
 
     @property
@@ -196,9 +249,9 @@ class Experiment:
         folder = self.run.folder
         text = self.configuration.text_with(epochs=self.epochs)
         write_text(self.run.configuration, text, within=folder)
-        self.run.evaluation.unlink(
-            missing_ok=True
-        )  # Its numbers belong to other weights from now on.
+        keep_data(self.run, self.recipe.data, self.dataset)
+        # The numbers belong to other weights from now on.
+        self.run.evaluation.unlink(missing_ok=True)
         train, validation = self.parts
         device = choose_device(self.configuration.settings.device)
         record_start(self.run, device)
@@ -223,7 +276,8 @@ class Experiment:
     def evaluate(self, vae: VAE, samples: int = 0, images: int | None = None) -> dict[str, Any]:
         """Evaluate a model on the test images and return the numbers.
 
-        Those of all images are kept in the run folder, until an evaluation takes as many samples.
+        Those of all images are kept in the run folder, until an evaluation takes as many samples;
+        not those of other data.
 
         Args:
             vae: the trained model.
@@ -232,7 +286,8 @@ class Experiment:
         """
         test = self.dataset.test.select(slice(images))
         numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
-        if len(test) == len(self.dataset.test) and samples >= self._samples_kept():
+        whole = len(test) == len(self.dataset.test) and not self.data_changes
+        if whole and samples >= self._samples_kept():
             write_json(self.run.evaluation, numbers, within=self.run.folder)
         return numbers
 
@@ -269,6 +324,27 @@ class Experiment:
         if loss is None:
             return None
         return lambda distortion, rate: loss(distortion, rate, values)
+
+
+def _as_before(configuration: Configuration, record: DataRecord | None) -> Configuration:
+    """Return the configuration of a run with the decisions by which its data were read.
+
+    Those of a run without a record, of earlier versions, are the rules of its day.
+    """
+    decisions = VERSION_0_2 if record is None else record.decisions
+    return replace(configuration, decisions=decisions)
+
+
+def _on(configuration: Configuration, data: str, record: DataRecord | None) -> Configuration:
+    """Return a configuration on other data, brought to the size and the channels of the run's."""
+    recipe = configuration.recipe.with_settings(data=data)
+    if record is None:
+        return replace(configuration, recipe=recipe)
+    channels, height, width = record.shape
+    if channels in (1, 3):  # Others are as the data have them.
+        recipe = recipe.with_settings(channels=channels)
+    margin = 2 * recipe.padding
+    return replace(configuration, recipe=recipe, size=(height - margin, width - margin))
 
 
 def take_weights(vae: VAE, earlier: Run) -> None:

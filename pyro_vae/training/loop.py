@@ -1,5 +1,6 @@
 """The training loop: one, for every model, objective and data set."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -14,14 +16,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
-from pyro_vae.errors import ArgumentTypeError
+from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
+from pyro_vae.evaluation.fitting import as_images
 from pyro_vae.objectives import Bound, Objective
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.device import choose_device
 from pyro_vae.training.epoch import train_epoch, validate
 from pyro_vae.training.failures import Diverged, TrainingError
 from pyro_vae.training.finiteness import Watch
+from pyro_vae.training.history import History
 from pyro_vae.training.lock import locked
 from pyro_vae.training.optimizers import make_optimizer
 from pyro_vae.training.progress_bar import Bar
@@ -32,13 +36,18 @@ from pyro_vae.training.stopping import Stop, Stopped, stopping
 from pyro_vae.training.totals import Record
 from pyro_vae.vae import VAE
 
+#: Fewer validation images than these cannot tell which epoch was best.
+FEW_TO_JUDGE = 10
+
+logger = logging.getLogger("pyro_vae.training")
+
 
 @takes_settings
 def fit(
     vae: VAE,
-    images: ImageData,
+    images: ImageData | Tensor | np.ndarray,
     *,
-    validation: ImageData | None = None,
+    validation: ImageData | Tensor | np.ndarray | None = None,
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -46,14 +55,15 @@ def fit(
     published_loss: Callable[[float, float], float] | None = None,
     progress: bool = True,
     **settings: Any,
-) -> list[Record]:
+) -> History:
     """Train a model; afterward it holds the weights to keep, in evaluation mode.
 
     A trained model is trained further from its weights, with another objective, say.
 
     Args:
         vae: the model; moved to the device and changed in place.
-        images: the training images.
+        images: the training images: `ImageData`, or a tensor or an array (N, C, H, W) of bytes, or
+            of floats in [0, 1].
         validation: images that choose the weights and drive the schedule; without them the
             training loss does.
         device: CUDA, else MPS, else the CPU, unless given.
@@ -61,6 +71,8 @@ def fit(
             epoch and every `checkpoint_every` within one; nothing is kept if it is not given.
         resume: continue from the last checkpoint in `folder`, exactly as if never stopped.
         callbacks: called after every epoch with the model that is validated and the epoch's record.
+            One that has a method `after_training(vae, history, folder)` has it called at the end
+            with the weights to keep, such as `pyro_vae.analysis.report_after_training(dataset)`.
         published_loss: the loss on a source's own scale, from distortion and rate; shown beside
             ours.
         progress: show a progress bar for each epoch.
@@ -68,14 +80,16 @@ def fit(
 
     Returns:
         A record for each epoch: losses, distortion and rate in nats per image, learning rate,
-        seconds in all and seconds of training alone.
+        seconds in all and seconds of training alone. It is a list that shows as a table.
 
     Raises:
         Stopped: a signal asked for it (Ctrl-C, SIGTERM, SIGHUP); the state after the last step is
             kept in `folder`. It is a `KeyboardInterrupt`.
         TrainingError: a number is no longer finite, there is nothing to resume, or `folder` holds
             another training.
-        ArgumentError: a setting is unknown or out of its bounds.
+        ArgumentError: a setting is unknown or out of its bounds, or there are no images.
+        ArgumentTypeError: the images are something else; of a `DataLoader` or a data set, it says
+            how to make images of it.
         SupportError: the images are outside the likelihood's support.
         SlotError: a slot returns something other than what is expected of it.
         ObjectiveError: the objective needs something that the distributions do not have.
@@ -94,9 +108,11 @@ def fit(
         True
     """
     chosen = TrainingSettings.of(**settings)
-    check_images("images", images)
+    images = as_images("fit", images)
     if validation is not None:
-        check_images("validation", validation)
+        validation = as_images("fit", validation, "validation")
+    check_images(images, validation)
+    check_callbacks(callbacks, folder)
     objective, annealing, schedule = chosen.parts()
     objective.start(len(images))
     device = choose_device(device)
@@ -149,6 +165,7 @@ def fit(
         record["seconds"] = done.seconds + time.perf_counter() - start
         if state.rollbacks:
             record["rollbacks"] = state.rollbacks
+        bar.conclude(record)
         state.add(record, done.totals.bounds)
         for callback in callbacks:
             callback(state.judged, record)
@@ -171,7 +188,11 @@ def fit(
                 state.save()
                 raise
         state.restore_kept()
-    return state.history
+        history = History(state.history)
+        for callback in callbacks:
+            if callable(conclude := getattr(callback, "after_training", None)):
+                conclude(vae, history, run.folder if run else None)
+    return history
 
 
 def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
@@ -200,16 +221,43 @@ def check_free(run: Run | None) -> None:
     run.tidy()
 
 
-def check_images(name: str, given: object) -> None:
-    """Refuse what is not `ImageData`.
+def check_images(images: ImageData, validation: ImageData | None) -> None:
+    """Refuse to train on nothing; warn of images from which little can be learned or judged.
 
     Raises:
-        ArgumentTypeError: naming the argument.
+        ArgumentError: there are no training images.
     """
-    if not isinstance(given, ImageData):
-        raise ArgumentTypeError(
-            f"{name} must be ImageData, such as dataset.train, got {type(given).__name__}."
+    if not len(images):
+        raise ArgumentError("fit: images is empty: at least one image is needed.")
+    first = images.levels(slice(0, 1000))
+    if len(first) > 1 and bool((first == first[:1]).all()):
+        logger.warning(
+            "%s training images are the same: there is nothing to learn. Look at the data.",
+            "All" if len(first) == len(images) else f"The first {len(first):,}",
         )
+    if validation is not None and 0 < len(validation) < FEW_TO_JUDGE:
+        logger.warning(
+            "%d validation image%s: the best epoch and the learning rate are left to chance. Hold "
+            "out more, or keep the last weights (keep='last').",
+            len(validation),
+            "" if len(validation) == 1 else "s",
+        )
+
+
+def check_callbacks(
+    callbacks: Sequence[Callable[[VAE, Record], None]], folder: str | Path | None
+) -> None:
+    """Refuse a callback that leaves files where there is no folder for them.
+
+    Raises:
+        ArgumentError: it names the callback.
+    """
+    for callback in callbacks:
+        if folder is None and getattr(callback, "needs_folder", False):
+            raise ArgumentError(
+                f"fit: the callback {type(callback).__name__} needs a folder to write to: give "
+                "folder=..."
+            )
 
 
 @torch.no_grad()

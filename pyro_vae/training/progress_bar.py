@@ -1,14 +1,16 @@
-"""The progress bar of an epoch."""
+"""The progress of an epoch: a bar, or one line at its end where no terminal shows a bar."""
 
+import sys
 from collections.abc import Callable
 
-from tqdm import tqdm
-
+from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.training.totals import Record, Totals
+
+PARTS = ("train", "validation")
 
 
 class Bar:
-    """The progress bar of one epoch.
+    """The progress bar of one epoch: a widget in a notebook; a line where there is no terminal.
 
     Args:
         epoch: number of finished epochs.
@@ -16,7 +18,7 @@ class Bar:
         steps: number of steps in this epoch.
         bounded: whether the model has an ELBO; a plain autoencoder has a distortion alone.
         published_loss: the loss on a source's own scale, from distortion and rate.
-        visible: whether the bar is shown.
+        visible: whether anything is shown.
     """
 
     def __init__(
@@ -30,7 +32,8 @@ class Bar:
     ) -> None:
         self.steps, self.bounded, self.published_loss = steps, bounded, published_loss
         self.name = f"epoch {epoch + 1}/{epochs}"
-        self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=not visible)
+        self.bar = tqdm(total=steps, desc=self.name, unit="batch", disable=hidden(visible))
+        self.lines = visible and hidden(visible)
         # Reading a number off a GPU waits for the GPU, so it is not done at every step.
         self.every = max(1, steps // 50)
 
@@ -53,6 +56,16 @@ class Bar:
 
     def announce(self, record: Record, part: str) -> None:
         """Show -ELBO, distortion and rate of a part, and its loss on the source's scale."""
+        self.bar.set_postfix_str(self._numbers(record, part))
+
+    def conclude(self, record: Record) -> None:
+        """Print the record of the epoch in one line, where there was no bar to show it."""
+        if self.lines:
+            parts = [self._numbers(record, part) for part in PARTS if f"{part}_loss" in record]
+            text = "; ".join([*parts, f"{record['seconds']:.1f} s"])
+            print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+
+    def _numbers(self, record: Record, part: str) -> str:
         shown = {"distortion": record[f"{part}_distortion"]}
         if self.bounded:
             shown = {"-ELBO": -record[f"{part}_elbo"], **shown, "rate": record[f"{part}_rate"]}
@@ -60,7 +73,7 @@ class Bar:
         text = f"{part[:5]}: {text} nats/image"
         if self.published_loss:
             text += f"; as published {record[f'{part}_published_loss']:.2f}"
-        self.bar.set_postfix_str(text)
+        return text
 
     def close(self) -> None:
         """Leave the bar as it stands."""

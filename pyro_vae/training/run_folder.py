@@ -54,6 +54,11 @@ class Run:
         return self.folder / "provenance.json"
 
     @property
+    def data(self) -> Path:
+        """Where the data of the training were, what they were, and how they were read."""
+        return self.folder / "data.json"
+
+    @property
     def history(self) -> Path:
         """A list of records, one for each epoch."""
         return self.folder / "history.json"

@@ -18,7 +18,6 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
 from pyro_vae._modes import evaluating
 from pyro_vae.analysis.classes import Grouping, grouping
@@ -36,12 +35,12 @@ from pyro_vae.analysis.style import (
     MODEL,
     MOST_CLASSES,
     SEQUENTIAL,
-    class_look,
     latent_name,
     number,
 )
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
+from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.vae import VAE
 
 Axes = Literal["dimensions", "principal"]
@@ -314,7 +313,7 @@ def _decoded_levels(
     else:
         points, rows = torch.cartesian_prod(values[1], values[0]).flip(1), count
     parts = tqdm(
-        plane.latents(points).split(500), desc="explorer", unit="batch", disable=not progress
+        plane.latents(points).split(500), desc="explorer", unit="batch", disable=hidden(progress)
     )
     levels = np.concatenate([_levels(decode(vae, z, seed=seed), LONGEST_SIDE) for z in parts])
     return levels.reshape(rows, count, *levels.shape[1:])
@@ -357,8 +356,8 @@ def _points(points: np.ndarray, images: ImageData) -> dict[str, Any]:
 
 def _look(groups: Grouping, k: int) -> dict[str, str]:
     """The name, color and marker of a group, as in the pictures."""
-    color, marker = class_look(k)
-    if len(groups.names) > MOST_CLASSES:
+    color, marker = groups.look(k)
+    if k != groups.unknown and len(groups.names) > MOST_CLASSES:
         share = k / (len(groups.names) - 1)
         color, marker = to_hex(matplotlib.colormaps[SEQUENTIAL](share)), "o"
     return {"name": groups.names[k], "color": color, "marker": marker}

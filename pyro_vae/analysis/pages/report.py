@@ -5,6 +5,7 @@ look for in it, the training history, the configuration, the provenance, and how
 """
 
 import io
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -209,11 +210,15 @@ def _about_latents(subject: Subject, numbers: Mapping[str, Any]) -> list[Caution
     rate, active = numbers.get("rate"), numbers.get("active_units")
     if rate is None or active is None:
         return []
-    titles = {"full": "Posterior collapse", "partial": "Partial posterior collapse"}
-    degree = degree_of_collapse(rate, active, numbers["latent_size"])
-    if degree == "none":
-        return []
-    return [(titles[degree], verdict(rate, active, numbers["latent_size"]))]
+    titles = {
+        "full": "Posterior collapse",
+        "nearly": "Near posterior collapse",
+        "partial": "Partial posterior collapse",
+        "beyond": "A rate beyond what an image holds",
+    }
+    given = rate, active, numbers["latent_size"], math.prod(subject.test.image_shape)
+    degree = degree_of_collapse(*given)
+    return [] if degree == "none" else [(titles[degree], verdict(*given))]
 
 
 def _about_likelihood(subject: Subject) -> list[Caution]:
@@ -442,7 +447,12 @@ def _is_part(value: Any) -> bool:
 
 
 def _commands(run: Run, flag: str) -> list[tuple[str, str]]:
-    """What the commands are for, and the commands, with a flag that they need."""
+    """What the commands are for, and the commands, with a flag that they need.
+
+    None where the folder has no configuration, as that of `fit(folder=...)`.
+    """
+    if not run.configuration.exists():
+        return []
     folder, again = shlex.quote(str(run.folder)), shlex.quote(f"{run.folder}-again")
     configuration = shlex.quote(str(run.configuration))
     return [

@@ -1,0 +1,18 @@
+"""Progress bars: a widget in a notebook, a line on a terminal, nothing in a file."""
+
+import sys
+
+from tqdm.asyncio import tqdm_asyncio
+from tqdm.auto import tqdm
+
+#: Whether bars are widgets.
+IN_NOTEBOOK = tqdm is not tqdm_asyncio
+
+
+def hidden(progress: bool) -> bool:
+    """Return whether a bar is left out: it was not asked for, or a file would hold all its states.
+
+    Args:
+        progress: whether it was asked for.
+    """
+    return not progress or not (IN_NOTEBOOK or sys.stderr.isatty())
