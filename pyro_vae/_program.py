@@ -13,6 +13,11 @@ SCRIPTS = {
     "evaluate": "evaluate.py",
     "analyze": "analyze.py",
     "results": "results.py",
+    "encode": "encode.py",
+    "score": "score.py",
+    "reconstruct": "reconstruct.py",
+    "sample": "sample.py",
+    "export": "export.py",
 }
 
 

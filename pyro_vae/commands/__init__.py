@@ -1,4 +1,4 @@
-"""The programs: `pyro-vae train`, `evaluate`, `analyze` and `results`.
+"""The programs: `pyro-vae train`, `evaluate`, `analyze`, `encode` and all others.
 
 They alone bring experiments and pictures together. `main` is what `pyro-vae` and
 `python -m pyro_vae` run; the scripts of a checkout call `run`.
@@ -18,6 +18,11 @@ COMMANDS = {
     "evaluate": "print a run's ELBO, distortion and rate, and log p(x)",
     "analyze": "draw a run's pictures, its report and its explorer, or compare runs",
     "results": "put the numbers of many runs into one table",
+    "encode": "write a table of the codes of a run's images, or of other images",
+    "score": "write a table of how well each image is explained, the strangest first",
+    "reconstruct": "write the reconstruction of each image as a PNG file",
+    "sample": "write new images as PNG files",
+    "export": "write encoder and decoder as programs that need no Pyro, and as ONNX",
 }
 
 
@@ -49,7 +54,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 def usage() -> str:
     """Return the commands, a line each."""
     called = program("COMMAND")
-    lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:<13}{what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             f"usage: {called} [options]",

@@ -21,6 +21,7 @@ from pyro_vae.evaluation import has_prior
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.folders import claimed
+from pyro_vae.outputs import encode, score
 from pyro_vae.recipes import listing
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged
@@ -33,8 +34,11 @@ DESCRIPTION = """Train a variational autoencoder, and see what it learned.
     {program} --prior mine.MyPrior   # your own class, in mine.py of this folder
     {program} --resume               # continue after Ctrl-C
 
-Writes a run folder: a report to open, the pictures, the weights, the history and numbers.
+Writes a run folder: a report to open, the pictures, the weights, the history, the numbers, and
+tables of the test images' codes and scores.
 """
+#: The tables of the test images, in the run folder.
+CODES, SCORES = "codes.csv", "scores.csv"
 # Test images that are shown before training, reconstructed after every epoch, and plotted by code.
 SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
 
@@ -71,15 +75,25 @@ def with_images(arguments: list[str]) -> list[str]:
 def learn(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate, draw what was learned, and return the numbers reached."""
     settings = experiment.configuration.settings
+    for table in (CODES, SCORES):  # Those of an earlier training belong to other weights.
+        (experiment.run.folder / table).unlink(missing_ok=True)
     vae = train(experiment)
     if settings.with_autoencoder:
         train(autoencoder_beside(experiment))
     numbers = experiment.evaluate(vae)
+    tabulate_test(experiment, vae)
     if not settings.skip_pictures:
         subject = subject_of_run(experiment, device=settings.device, seed=settings.seed)
         draw(subject, experiment.run.folder)
         report.write(subject, experiment.run)
     return numbers
+
+
+def tabulate_test(experiment: Experiment, vae: VAE) -> None:
+    """Write the codes and the scores of the test images into the run folder."""
+    folder, parts = experiment.run.folder, {"test": experiment.dataset.test}
+    encode(vae, parts).save(folder / CODES, overwrite=True, within=folder)
+    score(vae, parts).save(folder / SCORES, overwrite=True, within=folder)
 
 
 def train(experiment: Experiment) -> VAE:
@@ -202,8 +216,10 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
         "history": run.history,
         "configuration": run.configuration,
         "numbers": run.evaluation,
+        "codes of the test images": run.folder / CODES,
+        "strangest test images": run.folder / SCORES,
     }
-    lines = [f"  {name:<18}{path}" for name, path in where.items()]
+    lines = [f"  {name:<26}{path}" for name, path in where.items()]
     print(
         f"\n{numbers}\n\n"
         f"{seconds / 60:.1f} minutes in all. Everything is in {run.folder}:\n" + "\n".join(lines)

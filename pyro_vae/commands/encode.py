@@ -1,0 +1,45 @@
+"""`pyro-vae encode`: the codes of a run's images, or of others, as a table."""
+
+from jsonargparse.typing import PositiveInt
+
+from pyro_vae.commands.results_of_run import (
+    add_computation,
+    add_images,
+    chosen_parts,
+    opened,
+    parser_of,
+)
+from pyro_vae.outputs import encode, require_table
+
+DESCRIPTION = """Write the codes of images as a table, a row for each: its file, part, class and
+attributes, and the posterior's mean and standard deviation (scale) of each dimension.
+
+    {program} runs/fashion_conv --out codes.csv
+    {program} runs/fashion_conv --data path/to/other/images --out codes.npz
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Encode what the command line asks for."""
+    parser = parser_of("encode", DESCRIPTION, "table to write: a .csv or an .npz file")
+    add_images(parser)
+    parser.add_argument(
+        "--draws",
+        type=PositiveInt,
+        default=100,
+        help="number of draws that estimate a mean or a scale that has no closed form",
+    )
+    add_computation(parser)
+    settings = parser.read(arguments)
+    path = require_table(settings.out, overwrite=settings.overwrite)
+    experiment, vae = opened(settings)
+    codes = encode(
+        vae,
+        chosen_parts(experiment, settings),
+        draws=settings.draws,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        progress=True,
+    )
+    codes.save(path, overwrite=settings.overwrite)
+    print(f"{path}: {codes}")

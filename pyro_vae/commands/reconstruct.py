@@ -1,0 +1,39 @@
+"""`pyro-vae reconstruct`: the reconstruction of each image as a PNG file."""
+
+from pyro_vae.commands.results_of_run import (
+    add_computation,
+    add_images,
+    chosen_parts,
+    opened,
+    parser_of,
+)
+from pyro_vae.outputs import require_empty, save_reconstructions
+
+DESCRIPTION = """Write the reconstruction of each image as a PNG file, in the size of the data.
+
+Each is named after the image's file.
+
+    {program} runs/fashion_conv --out reconstructions
+    {program} runs/fashion_conv --data path/to/other/images --out reconstructions
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Reconstruct what the command line asks for."""
+    parser = parser_of("reconstruct", DESCRIPTION, "folder to write into, new or empty")
+    add_images(parser, default="test")
+    add_computation(parser)
+    settings = parser.read(arguments)
+    folder = require_empty(settings.out, overwrite=settings.overwrite)
+    experiment, vae = opened(settings)
+    paths = save_reconstructions(
+        vae,
+        chosen_parts(experiment, settings, default="test"),
+        folder,
+        margin=experiment.recipe.padding,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        overwrite=settings.overwrite,
+        progress=True,
+    )
+    print(f"{folder}: {len(paths)} reconstructions")

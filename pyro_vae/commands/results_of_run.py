@@ -1,0 +1,119 @@
+"""What the commands that write results share: their options, the run, and its images."""
+
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
+
+from pyro_vae._memory import keep_freed_memory
+from pyro_vae._program import program
+from pyro_vae.data import ImageData
+from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
+from pyro_vae.experiments.parsing import Parser
+from pyro_vae.training import choose_device
+from pyro_vae.vae import VAE
+
+PARTS = ("train", "validation", "test")
+
+
+def parser_of(command: str, description: str, out: str) -> Parser:
+    """Return a parser of the options that all of these commands have.
+
+    Args:
+        command: its name.
+        description: its help; "{program}" stands for how it is called.
+        out: the help of `--out`.
+    """
+    called = program(command)
+    result = Parser(
+        prog=called,
+        usage="%(prog)s RUN --out OUT [options]",
+        description=description.format(program=called),
+        formatter_class=Formatter,
+    )
+    result.add_argument("run", type=str, help="folder of a trained run")
+    result.add_argument("--out", type=str, required=True, help=out)
+    result.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of the same names; all others in a folder stay",
+    )
+    result.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
+    return result
+
+
+def add_computation(result: Parser) -> None:
+    """Add the options of a long computation."""
+    result.add_argument(
+        "--device", type=str | None, help="cuda, mps or cpu (default: the best there is)"
+    )
+    result.add_argument("--seed", type=int, default=0, help="seed of the draws")
+    result.add_argument(
+        "--batch-size", type=PositiveInt, default=500, help="largest number of images at once"
+    )
+
+
+def add_images(result: Parser, default: str | None = None) -> None:
+    """Add the options that choose images.
+
+    Args:
+        result: the parser.
+        default: the part of the run's own images that is taken unless another is chosen; None: all.
+    """
+    result.add_argument(
+        "--data",
+        type=str | None,
+        help="other images, read, sized and padded as the run's were, or where the run's are now: "
+        "a data set's name, a folder or a file (default: the run's, where they were)",
+    )
+    result.add_argument(
+        "--part",
+        type=str | None,
+        help=f"the part of the images: {', '.join(PARTS)} "
+        f"(default: {f'{default}; of other images, all' if default else 'all'})",
+    )
+
+
+def opened(settings: Namespace) -> tuple[Experiment, VAE]:
+    """Return the run that the command line names, and its model where it is to compute."""
+    keep_freed_memory()
+    experiment = Experiment.open(settings.run, trust=settings.trust, data=settings.get("data"))
+    return experiment, experiment.load().to(choose_device(settings.get("device")))
+
+
+def chosen_parts(
+    experiment: Experiment, settings: Namespace, default: str | None = None
+) -> dict[str, ImageData]:
+    """Return the images that the command line asks for, by the names of their parts.
+
+    Those of other data are named "other/train" and so on: the run was not trained on them.
+
+    Raises:
+        ConfigurationError: there is no such part.
+        DataError: the images cannot be had.
+    """
+    own = settings.data is None or (experiment.record and not experiment.data_changes)
+    parts = parts_of_run(experiment) if own else other_parts(experiment)
+    wanted = settings.part or (default if own else None)
+    if wanted is None:
+        return parts
+    found = {name: part for name, part in parts.items() if name.split("/")[-1] == wanted}
+    if not found:
+        raise ConfigurationError(
+            f"--part takes one of {', '.join(name.split('/')[-1] for name in parts)} here, "
+            f"not {wanted!r}."
+        )
+    return found
+
+
+def parts_of_run(experiment: Experiment) -> dict[str, ImageData]:
+    """Return a run's images: train, validation where images were held out for it, and test."""
+    (train, validation), test = experiment.parts, experiment.dataset.test
+    parts = {"train": train, "validation": validation, "test": test}
+    return {name: part for name, part in parts.items() if name == "test" or part is not test}
+
+
+def other_parts(experiment: Experiment) -> dict[str, ImageData]:
+    """Return images that the run was not trained on, treated as its own were."""
+    dataset = experiment.dataset
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {f"other/{name}": part for name, part in parts.items() if part is not None}

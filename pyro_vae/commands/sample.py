@@ -1,0 +1,34 @@
+"""`pyro-vae sample`: new images as PNG files."""
+
+from jsonargparse.typing import PositiveInt
+
+from pyro_vae.commands.results_of_run import add_computation, opened, parser_of
+from pyro_vae.outputs import require_empty, save_samples
+
+DESCRIPTION = """Write new images as PNG files, numbered, in the size of the data.
+
+    {program} runs/fashion_conv -n 1000 --out samples
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Draw as many images as the command line asks for."""
+    parser = parser_of("sample", DESCRIPTION, "folder to write into, new or empty")
+    parser.add_argument(
+        "--number", "-n", type=PositiveInt, default=100, help="number of new images"
+    )
+    add_computation(parser)
+    settings = parser.read(arguments)
+    folder = require_empty(settings.out, overwrite=settings.overwrite)
+    experiment, vae = opened(settings)
+    paths = save_samples(
+        vae,
+        settings.number,
+        folder,
+        margin=experiment.recipe.padding,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        overwrite=settings.overwrite,
+        progress=True,
+    )
+    print(f"{folder}: {len(paths)} new images")

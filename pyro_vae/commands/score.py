@@ -1,0 +1,45 @@
+"""`pyro-vae score`: how well a run explains each image, as a table, the strangest first."""
+
+from jsonargparse.typing import NonNegativeInt
+
+from pyro_vae.commands.results_of_run import (
+    add_computation,
+    add_images,
+    chosen_parts,
+    opened,
+    parser_of,
+)
+from pyro_vae.outputs import require_table, score
+
+DESCRIPTION = """Write how well a run explains each image, in nats: its ELBO, distortion and rate.
+The table begins with the strangest image, that of the lowest ELBO.
+
+    {program} runs/fashion_conv --out scores.csv
+    {program} runs/fashion_conv --data path/to/other/images --samples 1000 --out scores.csv
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Score what the command line asks for."""
+    parser = parser_of("score", DESCRIPTION, "table to write: a .csv or an .npz file")
+    add_images(parser)
+    parser.add_argument(
+        "--samples",
+        type=NonNegativeInt,
+        default=0,
+        help="number of importance samples per image for log p(x) and its error",
+    )
+    add_computation(parser)
+    settings = parser.read(arguments)
+    path = require_table(settings.out, overwrite=settings.overwrite)
+    experiment, vae = opened(settings)
+    scores = score(
+        vae,
+        chosen_parts(experiment, settings),
+        samples=settings.samples,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        progress=True,
+    )
+    scores.save(path, overwrite=settings.overwrite)
+    print(f"{path}: {scores}")
