@@ -210,6 +210,7 @@ def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_default_recipe_learns_a_code_of_few_images(tmp_path):
     experiment = Experiment.start(["--data", "digits", "--out", str(tmp_path / "run")])
     vae = experiment.build()

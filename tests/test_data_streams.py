@@ -142,6 +142,7 @@ def peak(folder: Path, way: str) -> tuple[int, float]:
     return int(megabytes), float(total)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 def test_memory_stays_bounded(tmp_path):
     for number in range(20):

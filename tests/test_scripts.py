@@ -248,6 +248,7 @@ def meet(system: str, seed: int, settings: object, out: Path) -> tuple[int, bool
     return seed, len(list(out.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_two_jobs_trains_side_by_side(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     import benchmark

@@ -171,7 +171,10 @@ def _ground(given: Decisions, seen: _Seen, source: str) -> str:
         )
     else:
         why = "" if chosen == "white" or given.ground else ", on which more is seen than on white"
-        say(f"{source}: transparent images are put on {chosen}{why}; another ground with ground=")
+        say(
+            f"{source}: transparent images are put on {chosen}{why}; choose another with ground= "
+            "(--ground)"
+        )
     return chosen
 
 
