@@ -41,7 +41,11 @@ class Watch:
     @torch.no_grad()
     def see_gradients(self, step: int) -> None:
         """Flag the gradients of a step, counted from 0, whose norms are not finite."""
-        named = [(n, p.grad) for n, p in self._vae.named_parameters() if p.grad is not None]
+        named = [
+            (name, parameter.grad)
+            for name, parameter in self._vae.named_parameters()
+            if parameter.grad is not None and not parameter.grad.is_sparse
+        ]
         if not named:
             return
         names = [name for name, _ in named]
