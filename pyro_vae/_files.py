@@ -116,8 +116,14 @@ def write_json(path: Path, value: Any, *, within: Path | None = None) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", within=within)
 
 
-def keep_previous(path: Path) -> None:
-    """Keep a file, if there is one, under a second name, while a new one takes its place."""
+def keep_previous(path: Path, *, within: Path | None = None) -> None:
+    """Keep a file, if there is one, under a second name, while a new one takes its place.
+
+    Raises:
+        FileError: it lies outside the folder `within`, links followed.
+    """
+    if within is not None:
+        _require_within(path, within)
     aside = previous(path)
     partial = aside.with_name(f".{aside.name}.{os.getpid()}.partial")
     with suppress(FileNotFoundError):
@@ -140,7 +146,9 @@ def previous(path: Path) -> Path:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what programs that were killed left half-written in a folder."""
+    """Remove what programs that were killed left half-written in a folder, unless it is a link."""
+    if folder.is_symlink():
+        return
     for partial in folder.glob(".*.partial"):
         with suppress(OSError):
             partial.unlink()

@@ -1,6 +1,7 @@
 """Files of tensors, in torch's format: every byte is verified before any of it is used."""
 
 import io
+import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from pyro_vae.errors import PyroVAEError
 _MOST_RECORDS = 100_000
 #: The mark of a folder: torch reads nothing of such a record, and leaves memory as it was.
 _FOLDER = 0x10
+#: What the values of such a file are made by, and the most bytes that describe them.
+_NAMED = ("torch", "collections OrderedDict", "_codecs encode")
+_LARGEST_PICKLE = 64 << 20
 #: Values, nested ones included, that are not tensors.
 _MOST_VALUES = 5_000_000
 
@@ -50,8 +54,10 @@ def load_tensors(path: Path, *, within: Path | None = None) -> Any:
         file.seek(0)
         try:
             found = torch.load(file, map_location="cpu", weights_only=True)
-        except (KeyboardInterrupt, MemoryError):
+        except KeyboardInterrupt:
             raise
+        except MemoryError:
+            raise DamagedFileError("it claims more than the memory holds.") from None
         except Exception as error:  # Its unpickler raises many kinds.
             reason = str(error).split("\\n")[0]
             raise DamagedFileError(f"torch cannot read it: {reason}") from None
@@ -76,6 +82,11 @@ def verify(file: BinaryIO) -> None:
                 raise DamagedFileError("its records are compressed, which torch never does.")
             if any(record.external_attr & _FOLDER for record in records):
                 raise DamagedFileError("one of its records is marked as a folder.")
+            for record in records:
+                if record.filename.endswith("/data.pkl"):
+                    if record.file_size > _LARGEST_PICKLE:
+                        raise DamagedFileError("the description of its values is too long.")
+                    _check_names(archive.read(record))
             damaged = archive.testzip()
     except DamagedFileError:
         raise
@@ -85,16 +96,32 @@ def verify(file: BinaryIO) -> None:
         raise DamagedFileError(f"the checksum of its record {damaged} is wrong.")
 
 
+def _check_names(pickled: bytes) -> None:
+    """Refuse what a file of torch's never names; torch itself would make gigabytes of `bytearray`.
+
+    Raises:
+        DamagedFileError: it names something else.
+    """
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "BYTEARRAY8"):
+            raise DamagedFileError(f"it holds what torch never writes: {operation.name}.")
+        if operation.name == "GLOBAL" and not str(argument).startswith(_NAMED):
+            raise DamagedFileError(f"it names {argument}, which no file of tensors does.")
+
+
 def _check_sizes(found: Any, stored: int) -> None:
     """Refuse values that unfold to more than the file holds."""
+    unfolded = 0
     for values, value in enumerate(_all(found)):
         if values > _MOST_VALUES:
             raise DamagedFileError("it holds too many values.")
         if isinstance(value, Tensor):
             if value.layout != torch.strided or value.is_quantized:
                 raise DamagedFileError("it holds a sparse or quantized tensor.")
-            if value.numel() * value.element_size() > stored:
-                raise DamagedFileError("a tensor in it claims to be larger than the file.")
+            size = value.numel() * value.element_size()
+            unfolded += size
+            if size > stored or unfolded > 4 * stored:
+                raise DamagedFileError("its tensors claim to be larger than the file.")
         elif isinstance(value, int) and value.bit_length() > 64:
             raise DamagedFileError("it holds a number of more than 64 bits.")
 

@@ -34,6 +34,10 @@ class CheckpointError(PyroVAEError, ValueError):
     """A checkpoint cannot be read, or its weights do not fit the model."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is missing, or is not what was written."""
+
+
 class ForeignPartError(CheckpointError):
     """A slot of a checkpoint comes from outside this library, and must be passed to `load`."""
 
@@ -160,8 +164,10 @@ def contents(path: str | Path, *, within: Path | None = None) -> dict[str, Any]:
     try:
         found = load_tensors(Path(path), within=within)
     except FileNotFoundError:
-        raise CheckpointError(f"There is no checkpoint at {path}.") from None
-    except (DamagedFileError, OSError) as error:
+        raise DamagedCheckpointError(f"There is no checkpoint at {path}.") from None
+    except DamagedFileError as error:
+        raise DamagedCheckpointError(f"{path} is not a readable checkpoint: {error}") from None
+    except OSError as error:
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
     _check_structure(found, path)
     return dict(found)
@@ -179,7 +185,7 @@ def newest_contents(path: str | Path, *, within: Path | None = None) -> tuple[di
     path = Path(path)
     try:
         return contents(path, within=within), path
-    except CheckpointError as error:
+    except DamagedCheckpointError as error:  # What cannot be read now may be sound.
         before = previous(path)
         if not before.exists():
             raise

@@ -339,3 +339,21 @@ def test_a_format_of_a_later_version_is_refused_by_name(tmp_path, later):
     torch.save(checkpoints.contents(tmp_path / "vae.pt") | {"format": later}, tmp_path / "vae.pt")
     with pytest.raises(CheckpointError, match="vae.pt has the format .* update it"):
         checkpoints.load(tmp_path / "vae.pt")
+
+
+def test_a_file_makes_nothing_but_tensors(tmp_path):
+    """torch itself would make as long a `bytearray` as a few bytes ask for."""
+    checkpoints.save(small_vae(), tmp_path / "vae.pt")
+    found = checkpoints.contents(tmp_path / "vae.pt")
+    torch.save(found | {"extra": bytearray(1 << 10)}, tmp_path / "vae.pt")
+    with pytest.raises(CheckpointError, match="vae.pt .*names"):
+        checkpoints.load(tmp_path / "vae.pt")
+
+
+def test_a_failure_of_the_disk_is_not_taken_for_damage(tmp_path, monkeypatch):
+    """Else a sound checkpoint would give way to an older one after one failed reading."""
+    checkpoints.save(small_vae(), tmp_path / "last.pt")
+    checkpoints.save(small_vae(), tmp_path / "last.previous.pt")
+    monkeypatch.setattr(os, "open", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "broken")))
+    with pytest.raises(CheckpointError, match="broken"):
+        checkpoints.newest_contents(tmp_path / "last.pt")

@@ -15,7 +15,9 @@ from pyro_vae.experiments.configuration import (
     parse,
     read_configuration,
 )
+from pyro_vae.experiments.folders import STARTING, claimed, require_free
 from pyro_vae.recipes import RECIPES
+from pyro_vae.training import Run
 
 
 def test_parts_and_their_arguments_are_chosen_by_name():
@@ -261,3 +263,18 @@ def test_a_configuration_file_that_cannot_be_is_refused_in_words(tmp_path, text,
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigurationError, match=message):
         read_configuration(tmp_path / "config.yaml")
+
+
+def test_a_start_that_was_killed_gives_its_folder_to_the_next_and_a_run_does_not(tmp_path):
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    (run.folder / STARTING).write_text("")
+    (run.folder / "config.yaml").write_text("epochs: 1")
+    require_free(run.folder)
+    with claimed(run, resume=False):
+        assert [path.name for path in run.folder.iterdir()] == [STARTING]
+        run.history.write_text("[]")
+    assert not (run.folder / STARTING).exists()
+    (run.folder / STARTING).write_text("")  # As where it was killed later, and its weights lost.
+    with pytest.raises(ConfigurationError, match="not an empty folder"):
+        require_free(run.folder)

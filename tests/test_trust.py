@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pyro_vae._files import FileError
 from pyro_vae._text import escaped
 from pyro_vae.analysis import draw, training_curves
 from pyro_vae.analysis.pages import report
@@ -24,6 +25,7 @@ from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import ConfigurationError, parse, read_configuration
+from pyro_vae.experiments.provenance import record_start
 from pyro_vae.experiments.results import collect
 from pyro_vae.training import Run
 from pyro_vae.training.records import read_settings
@@ -733,3 +735,27 @@ def test_whatever_settings_are_they_are_accepted_or_refused(tmp_path, chosen):
         read_configuration(path)
     except PyroVAEError as error:
         assert "\n" not in str(error)
+
+
+def test_no_link_of_a_run_is_written_through_or_tidied(folder, tmp_path):
+    """A start was once recorded through a link, and files were removed behind another."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    (outside / ".x.1.partial").write_text("mine")
+    (folder / "provenance.json").unlink(missing_ok=True)
+    (folder / "provenance.json").symlink_to(outside / "mine")
+    with pytest.raises(FileError, match="leads out of"):
+        record_start(Run(folder), torch.device("cpu"))
+    shutil.rmtree(folder / "training_progress", ignore_errors=True)
+    (folder / "training_progress").symlink_to(outside)
+    Run(folder).tidy()
+    assert sorted(path.name for path in outside.iterdir()) == [".x.1.partial", "mine"]
+    assert (outside / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("key", ["elbo", "distortion", "bits_per_dimension"])
+def test_a_list_is_no_number_of_an_evaluation(folder, key):
+    numbers = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps(numbers | {key: []}))
+    assert Run(folder).numbers() == {}

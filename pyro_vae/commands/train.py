@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -75,8 +75,6 @@ def with_images(arguments: list[str]) -> list[str]:
 def learn(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate, draw what was learned, and return the numbers reached."""
     settings = experiment.configuration.settings
-    for table in (CODES, SCORES):  # Those of an earlier training belong to other weights.
-        (experiment.run.folder / table).unlink(missing_ok=True)
     vae = train(experiment)
     if settings.with_autoencoder:
         train(autoencoder_beside(experiment))
@@ -177,7 +175,8 @@ def saying_where(experiment: Experiment) -> Iterator[None]:
     except Stopped as stop:
         if not run.exists():
             raise
-        print(stopped(experiment), file=sys.stderr)
+        with suppress(OSError):  # Whoever read it may have been stopped, too.
+            print(stopped(experiment), file=sys.stderr, flush=True)
         sys.exit(SIGNALED + stop.number)
     except Diverged as error:
         if not run.exists():

@@ -65,7 +65,7 @@ def keep_data(run: Run, data: str, dataset: Dataset) -> None:
     """Write what the data of a run are into its folder."""
     places = []
     if data not in names():
-        path = Path(data).expanduser().resolve()
+        path = Path(os.path.expanduser(data)).resolve()
         places = [os.path.relpath(path, run.folder.resolve()), str(path)]
     decisions = dataset.decisions
     record = {
@@ -93,7 +93,7 @@ def located(data: str, run: Run, record: DataRecord | None) -> str:
     """
     if data in names():
         return data
-    places = [Path(data).expanduser(), run.folder / data, run.folder.parent / data]
+    places = [Path(os.path.expanduser(data)), run.folder / data, run.folder.parent / data]
     if record is not None and record.data == data:
         places[1:1] = [run.folder / place for place in record.places]
     for place in places:

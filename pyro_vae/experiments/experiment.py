@@ -250,8 +250,6 @@ class Experiment:
         text = self.configuration.text_with(epochs=self.epochs)
         write_text(self.run.configuration, text, within=folder)
         keep_data(self.run, self.recipe.data, self.dataset)
-        # The numbers belong to other weights from now on.
-        self.run.evaluation.unlink(missing_ok=True)
         train, validation = self.parts
         device = choose_device(self.configuration.settings.device)
         record_start(self.run, device)
@@ -262,11 +260,15 @@ class Experiment:
             device=device,
             folder=self.run.folder,
             resume=self.configuration.settings.resume,
-            callbacks=callbacks,
+            callbacks=[self._forget_numbers, *callbacks],
             published_loss=self.published_loss,
             progress=progress,
             **self.recipe.training | {"epochs": self.epochs},
         )
+
+    def _forget_numbers(self, vae: VAE, record: Record) -> None:
+        """Remove the numbers of an evaluation: they belong to the weights before this epoch."""
+        self.run.evaluation.unlink(missing_ok=True)
 
     def fit(self, *arguments: Any, **named: Any) -> None:
         """Call `train` under its old name, with a warning."""

@@ -1,14 +1,19 @@
 """Which folder a run goes to, and which one is resumed."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from pyro_vae._files import write_text
 from pyro_vae.experiments.configuration import Configuration, ConfigurationError
 from pyro_vae.training import Run
 from pyro_vae.training.lock import locked
 from pyro_vae.training.run_folder import kept_if_begun
+
+#: A file of a start that has not ended: if it is killed, the next start may clear the folder.
+STARTING = ".starting"
 
 
 def folder_for(configuration: Configuration) -> Path:
@@ -34,6 +39,8 @@ def require_free(folder: Path) -> None:
         raise ConfigurationError(
             f"{folder} already holds a run: continue it (--resume), or choose another --out."
         )
+    if (folder / STARTING).is_file() and not Run(folder).history.exists():
+        return  # A start that was killed before it kept anything.
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(
             f"{folder} is not an empty folder, and nothing in it is overwritten: "
@@ -54,8 +61,14 @@ def claimed(run: Run, *, resume: bool) -> Iterator[None]:
             yield
             return
         require_free(run.folder)
+        for left in run.folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         with kept_if_begun(run):
-            yield
+            write_text(run.folder / STARTING, "A training is starting here.\n")
+            try:
+                yield
+            finally:
+                (run.folder / STARTING).unlink(missing_ok=True)
 
 
 def folder_to_resume(configuration: Configuration) -> Path:

@@ -17,7 +17,7 @@ PACKAGES = ("pyro-vae", "torch", "torchvision", "pyro-ppl", "zuko", "numpy")
 
 def record_start(run: Run, device: torch.device) -> None:
     """Add this start of a training to those that the run folder records."""
-    write_json(run.provenance, [*run.starts(), provenance(device)])
+    write_json(run.provenance, [*run.starts(), provenance(device)], within=run.folder)
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyro_vae.training.failures import TrainingError
 
-#: The folders that this process has locked, with the descriptors that hold the locks.
-_held: dict[str, int] = {}
+#: The descriptors that hold the locks, by folder and thread.
+_held: dict[tuple[str, int], int] = {}
 
 
 def _let_go() -> None:
@@ -33,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         TrainingError: another training writes there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = os.path.realpath(folder)
+    name = os.path.realpath(folder), threading.get_ident()
     if name in _held:  # By a block around this one.
         yield
         return

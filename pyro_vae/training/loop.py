@@ -165,11 +165,11 @@ def fit(
         record["seconds"] = done.seconds + time.perf_counter() - start
         if state.rollbacks:
             record["rollbacks"] = state.rollbacks
-        bar.conclude(record)
         state.add(record, done.totals.bounds)
         for callback in callbacks:
             callback(state.judged, record)
         state.save()
+        bar.conclude(record)
 
     with stopping() as stop, locked(run.folder) if run else nullcontext():
         if resume:

@@ -30,6 +30,7 @@ _LARGEST_NUMBER, _LARGEST_CODE = 1e38, 1e15
 _OF_AN_EPOCH = ("epoch", "train_loss", "learning_rate", "seconds")
 _COUNTS = ("images", "samples", "latent_size", "active_units")
 _WORDS = ("verdict", "measure")
+_LISTS = ("rate_per_dimension",)
 _OF_AN_EVALUATION = (*_COUNTS, "rate", "verdict")
 
 logger = logging.getLogger("pyro_vae.training")
@@ -230,7 +231,7 @@ def _fits(name: str, value: Any) -> bool:
         least = 1 if name in ("images", "latent_size") else 0
         return type(value) is int and least <= value < 2**63
     if isinstance(value, list):
-        return all(map(_is_number, value))
+        return name in _LISTS and all(map(_is_number, value))
     optional = name != "distortion"
     return (value is None and optional) or _is_number(value)
 

@@ -137,7 +137,7 @@ class State:
         if self.epoch == 0 and self.unfinished is None:
             self._save_kept(self.vae)
         write_json(self.run.history, self.history, within=self.run.folder)
-        keep_previous(self.run.last)
+        keep_previous(self.run.last, within=self.run.folder)
         checkpoints.save(
             self.vae, self.run.last, within=self.run.folder, **self._contents(weights=False)
         )
@@ -234,7 +234,7 @@ class State:
     def _save_kept(self, vae: VAE) -> None:
         if self.run is None:
             return
-        keep_previous(self.run.weights)
+        keep_previous(self.run.weights, within=self.run.folder)
         checkpoints.save(
             vae, self.run.weights, within=self.run.folder, epoch=self.epoch, loss=self.best_loss
         )
