@@ -114,6 +114,4 @@ def parts_of_run(experiment: Experiment) -> dict[str, ImageData]:
 
 def other_parts(experiment: Experiment) -> dict[str, ImageData]:
     """Return images that the run was not trained on, treated as its own were."""
-    dataset = experiment.dataset
-    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    return {f"other/{name}": part for name, part in parts.items() if part is not None}
+    return {f"other/{name}": part for name, part in experiment.dataset.parts.items()}

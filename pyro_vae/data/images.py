@@ -416,13 +416,18 @@ class Dataset:
             )
 
     def __repr__(self) -> str:
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        lines = [f"  {name}: {part}" for name, part in parts.items() if part is not None]
+        lines = [f"  {name}: {part}" for name, part in self.parts.items()]
         return "\n".join([f"Dataset {self.name}", *lines])
 
     def _repr_html_(self) -> str:
         """Show the first training images in a notebook."""
         return f"{picture_of(self.train.levels(slice(SHOWN)))}<pre>{escape(repr(self))}</pre>"
+
+    @property
+    def parts(self) -> dict[str, ImageData]:
+        """The parts by name: train, validation if there is one, and test."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -162,8 +162,7 @@ def _is_part(part: Any) -> bool:
 
 
 def _parts_of(dataset: Dataset) -> dict[str, Part]:
-    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    return {name: _part_of(images) for name, images in parts.items() if images is not None}
+    return {name: _part_of(images) for name, images in dataset.parts.items()}
 
 
 def _part_of(images: ImageData) -> Part:

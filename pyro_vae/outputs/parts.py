@@ -43,8 +43,7 @@ def named_parts(owner: str, vae: VAE, images: SomeParts) -> dict[str, ImageData]
 
 def _parts(images: SomeParts) -> Mapping[str, Any]:
     if isinstance(images, Dataset):
-        found = {"train": images.train, "validation": images.validation, "test": images.test}
-        return {name: part for name, part in found.items() if part is not None}
+        return images.parts
     return images if isinstance(images, Mapping) else {"": images}
 
 
