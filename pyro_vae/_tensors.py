@@ -96,6 +96,20 @@ def verify(file: BinaryIO) -> None:
         raise DamagedFileError(f"the checksum of its record {damaged} is wrong.")
 
 
+@torch.no_grad()
+def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of tensors that hold values that are not finite."""
+    numbers = {
+        name: value
+        for name, value in weights.items()
+        if value.numel() and (value.is_floating_point() or value.is_complex())
+    }
+    if not numbers:
+        return []
+    finite = torch.stack([value.detach().abs().max().isfinite() for value in numbers.values()])
+    return [name for name, sound in zip(numbers, finite.tolist(), strict=True) if not sound]
+
+
 def _check_names(pickled: bytes) -> None:
     """Refuse what a file of torch's never names; torch itself would make gigabytes of `bytearray`.
 

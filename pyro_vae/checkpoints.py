@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from pyro_vae._files import previous
 from pyro_vae._module import ForeignError, build, describe
 from pyro_vae._spelling import old_names
-from pyro_vae._tensors import DamagedFileError, load_tensors, save_tensors
+from pyro_vae._tensors import DamagedFileError, load_tensors, not_finite, save_tensors
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.vae import VAE
 
@@ -209,9 +209,8 @@ def _check_structure(found: Any, path: str | Path) -> None:
     sound = isinstance(slots, dict) and isinstance(weights, dict) and set(slots) == set(SLOTS)
     if not sound or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} is not a checkpoint: its slots or weights are missing.")
-    for name, value in weights.items():
-        if not value.isfinite().all():
-            raise CheckpointError(f"{path} holds weights that are not finite: {name}.")
+    for name in not_finite(weights):
+        raise CheckpointError(f"{path} holds weights that are not finite: {name}.")
 
 
 def _check_shapes(saved: Mapping[str, Any], path: str | Path, slots: Mapping[str, Any]) -> None:

@@ -81,10 +81,10 @@ def _check_size(vae: VAE, x: Tensor) -> None:
     Raises:
         SlotError: naming both sizes.
     """
-    shape = getattr(getattr(vae.likelihood, "decoder", None), "image_shape", None)
-    if shape is not None and tuple(x.shape[-2:]) != tuple(shape[-2:]):
+    size = vae.decoded_size
+    if size is not None and tuple(x.shape[-2:]) != size:
         raise SlotError(
-            f"The model is built for images of {shape[-2]}×{shape[-1]}, but these are "
+            f"The model is built for images of {size[0]}×{size[1]}, but these are "
             f"{x.shape[-2]}×{x.shape[-1]}: build its networks for images of shape "
             f"{tuple(x.shape[1:])}, or resize the images."
         )

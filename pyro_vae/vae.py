@@ -88,6 +88,12 @@ class VAE(Checked, nn.Module):
         with evaluating(self):
             return self.likelihood(self.zeros(1, self.latent_size)).event_shape
 
+    @property
+    def decoded_size(self) -> tuple[int, int] | None:
+        """The size (H, W) that the decoder was built for; None if it does not say."""
+        shape = getattr(getattr(self.likelihood, "decoder", None), "image_shape", None)
+        return None if shape is None else (shape[-2], shape[-1])
+
     def model(self, x: Tensor, beta: float = 1.0) -> None:
         """Draw z from the prior and score images x (B, C, H, W) under the likelihood."""
         self._announce("prior", "likelihood")
@@ -175,8 +181,7 @@ class VAE(Checked, nn.Module):
         Raises:
             ArgumentError: naming both sizes.
         """
-        shape = getattr(getattr(self.likelihood, "decoder", None), "image_shape", None)
-        if shape is not None and tuple(x.shape[-2:]) != tuple(shape[-2:]):
+        if self.decoded_size not in (None, tuple(x.shape[-2:])):
             self._explain(None, "VAE.encode: x", x, lambda: self.image_shape)
 
     def __repr__(self) -> str:

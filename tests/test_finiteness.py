@@ -10,6 +10,7 @@ import torch
 from conftest import small_vae
 
 from pyro_vae import checkpoints, fit
+from pyro_vae._tensors import not_finite
 from pyro_vae.objectives import ELBO, Bound
 from pyro_vae.schedules import Constant, Plateau
 from pyro_vae.training import Run, TrainingError
@@ -158,3 +159,15 @@ def test_a_run_that_rolled_back_resumes_at_its_lower_learning_rate(digits, tmp_p
         schedule=Constant, learning_rate=1e-3, device="cpu", progress=False,
     )  # fmt: skip
     assert history[-1]["learning_rate"] == 5e-4
+
+
+def test_what_is_not_finite_is_named_whatever_its_type():
+    weights = {
+        "sound": torch.ones(2),
+        "large": torch.tensor([1e300], dtype=torch.float64),
+        "nan": torch.tensor([0.0, math.nan]),
+        "complex": torch.tensor([complex(0, math.inf)]),
+        "whole": torch.tensor([1]),
+        "empty": torch.zeros(0),
+    }
+    assert not_finite(weights) == ["nan", "complex"]

@@ -2,11 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from pyro_vae._tensors import not_finite
 from pyro_vae.training.failures import Diverged
 from pyro_vae.vae import VAE
 
@@ -119,17 +120,6 @@ def check_record(record: Mapping[str, float], where: str) -> None:
         raise Diverged(
             f"The training diverged: {', '.join(bad)} are not finite ({where}). {_ADVICE}"
         )
-
-
-@torch.no_grad()
-def not_finite(weights: Mapping[str, Tensor]) -> Iterable[str]:
-    """Return the names of tensors that hold values that are not finite."""
-    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
-    filled = {name: value for name, value in floats.items() if value.numel()}
-    if not filled:
-        return []
-    largest = torch.stack([value.detach().abs().max().float() for value in filled.values()])
-    return [n for n, finite in zip(filled, largest.isfinite().tolist(), strict=True) if not finite]
 
 
 def _of_terms(loss: float, distortion: float, rate: float) -> str:
