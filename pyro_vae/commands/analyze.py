@@ -93,9 +93,7 @@ def options() -> Parser:
         help="axes of the explorer: two dimensions, or the codes' principal components",
     )
     result.add_argument("--seed", type=int, default=0, help="seed of the draws")
-    result.add_argument(
-        "--device", type=str | None, help="cuda, mps or cpu (default: the best there is)"
-    )
+    result.add_argument("--device", type=str | None, help=OPTIONS["device"].help)
     result.add_argument(
         "--out",
         type=str | None,

@@ -5,11 +5,10 @@ from jsonargparse.typing import PositiveInt
 from pyro_vae.commands.results_of_run import (
     add_computation,
     add_images,
-    chosen_parts,
-    opened,
     parser_of,
+    write_table,
 )
-from pyro_vae.outputs import encode, require_table
+from pyro_vae.outputs import encode
 
 DESCRIPTION = """Write the codes of images as a table, a row for each: its file, part, class and
 attributes, and the posterior's mean and standard deviation (scale) of each dimension.
@@ -31,15 +30,4 @@ def main(arguments: list[str]) -> None:
     )
     add_computation(parser)
     settings = parser.read(arguments)
-    path = require_table(settings.out, overwrite=settings.overwrite)
-    experiment, vae = opened(settings)
-    codes = encode(
-        vae,
-        chosen_parts(experiment, settings),
-        draws=settings.draws,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        progress=True,
-    )
-    codes.save(path, overwrite=settings.overwrite)
-    print(f"{path}: {codes}")
+    write_table(settings, encode, draws=settings.draws)

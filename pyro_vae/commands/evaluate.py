@@ -34,9 +34,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("run", type=str, help="folder of a trained run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--device", type=str | None, help="cuda, mps or cpu (default: the best there is)"
-    )
+    parser.add_argument("--device", type=str | None, help=OPTIONS["device"].help)
     parser.add_argument(
         "--samples",
         type=NonNegativeInt,

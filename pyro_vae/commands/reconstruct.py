@@ -4,6 +4,7 @@ from pyro_vae.commands.results_of_run import (
     add_computation,
     add_images,
     chosen_parts,
+    computation,
     opened,
     parser_of,
 )
@@ -31,9 +32,7 @@ def main(arguments: list[str]) -> None:
         chosen_parts(experiment, settings, default="test"),
         folder,
         margin=experiment.recipe.padding,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
         overwrite=settings.overwrite,
-        progress=True,
+        **computation(settings),
     )
     print(f"{folder}: {len(paths)} reconstructions")

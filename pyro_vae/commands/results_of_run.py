@@ -1,5 +1,8 @@
 """What the commands that write results share: their options, the run, and its images."""
 
+from collections.abc import Callable
+from typing import Any
+
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
@@ -9,6 +12,7 @@ from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
 from pyro_vae.experiments.parsing import Parser
+from pyro_vae.outputs import Codes, Scores, require_table
 from pyro_vae.training import choose_device
 from pyro_vae.vae import VAE
 
@@ -43,9 +47,7 @@ def parser_of(command: str, description: str, out: str) -> Parser:
 
 def add_computation(result: Parser) -> None:
     """Add the options of a long computation."""
-    result.add_argument(
-        "--device", type=str | None, help="cuda, mps or cpu (default: the best there is)"
-    )
+    result.add_argument("--device", type=str | None, help=OPTIONS["device"].help)
     result.add_argument("--seed", type=int, default=0, help="seed of the draws")
     result.add_argument(
         "--batch-size", type=PositiveInt, default=500, help="largest number of images at once"
@@ -78,6 +80,27 @@ def opened(settings: Namespace) -> tuple[Experiment, VAE]:
     keep_freed_memory()
     experiment = Experiment.open(settings.run, trust=settings.trust, data=settings.get("data"))
     return experiment, experiment.load().to(choose_device(settings.get("device")))
+
+
+def write_table(settings: Namespace, make: Callable[..., Codes | Scores], **options: Any) -> None:
+    """Write the table that a function of a model and parts of images returns.
+
+    Args:
+        settings: those of the command line.
+        make: the function.
+        options: its arguments that it alone has.
+    """
+    path = require_table(settings.out, overwrite=settings.overwrite)
+    experiment, vae = opened(settings)
+    parts, shared = chosen_parts(experiment, settings), computation(settings)
+    table = make(vae, parts, **shared, **options)
+    table.save(path, overwrite=settings.overwrite)
+    print(f"{path}: {table}")
+
+
+def computation(settings: Namespace) -> dict[str, Any]:
+    """Return what `add_computation` asked for, as the functions take it."""
+    return {"batch_size": settings.batch_size, "seed": settings.seed, "progress": True}
 
 
 def chosen_parts(

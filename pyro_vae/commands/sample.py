@@ -2,7 +2,7 @@
 
 from jsonargparse.typing import PositiveInt
 
-from pyro_vae.commands.results_of_run import add_computation, opened, parser_of
+from pyro_vae.commands.results_of_run import add_computation, computation, opened, parser_of
 from pyro_vae.outputs import require_empty, save_samples
 
 DESCRIPTION = """Write new images as PNG files, numbered, in the size of the data.
@@ -26,9 +26,7 @@ def main(arguments: list[str]) -> None:
         settings.number,
         folder,
         margin=experiment.recipe.padding,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
         overwrite=settings.overwrite,
-        progress=True,
+        **computation(settings),
     )
     print(f"{folder}: {len(paths)} new images")

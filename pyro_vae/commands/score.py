@@ -5,11 +5,10 @@ from jsonargparse.typing import NonNegativeInt
 from pyro_vae.commands.results_of_run import (
     add_computation,
     add_images,
-    chosen_parts,
-    opened,
     parser_of,
+    write_table,
 )
-from pyro_vae.outputs import require_table, score
+from pyro_vae.outputs import score
 
 DESCRIPTION = """Write how well a run explains each image, in nats: its ELBO, distortion and rate.
 The table begins with the strangest image, that of the lowest ELBO.
@@ -31,15 +30,4 @@ def main(arguments: list[str]) -> None:
     )
     add_computation(parser)
     settings = parser.read(arguments)
-    path = require_table(settings.out, overwrite=settings.overwrite)
-    experiment, vae = opened(settings)
-    scores = score(
-        vae,
-        chosen_parts(experiment, settings),
-        samples=settings.samples,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        progress=True,
-    )
-    scores.save(path, overwrite=settings.overwrite)
-    print(f"{path}: {scores}")
+    write_table(settings, score, samples=settings.samples)

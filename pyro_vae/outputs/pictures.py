@@ -2,7 +2,8 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -63,12 +64,10 @@ def save_reconstructions(
     parts = named_parts("save_reconstructions", vae, images)
     folder = _folder_for(vae, folder, margin, overwrite)
     paths = [folder / name for name in file_names(names_of(parts))]
-    waiting = iter(paths)
-    for x in batches_of(
+    batches = batches_of(
         vae, parts, "reconstructing", batch_size=batch_size, seed=seed, progress=progress
-    ):
-        for path, image in zip(_first(waiting, len(x)), vae.reconstruct(x), strict=True):
-            write_bytes(path, png(image, margin), within=folder)
+    )
+    _write(paths, map(vae.reconstruct, batches), margin, folder)
     return paths
 
 
@@ -109,13 +108,11 @@ def save_samples(
     folder = _folder_for(vae, folder, margin, overwrite)
     digits = max(5, len(str(n - 1)))
     paths = [folder / f"{number:0{digits}d}.png" for number in range(n)]
-    waiting = iter(paths)
     with evaluating(vae), seeded(seed, vae.device):
         z = vae.prior().sample(torch.Size([n]))
         parts = z.split(images_at_once(vae, batch_size))
-        for part in tqdm(parts, "sampling", unit="batch", disable=hidden(progress)):
-            for path, image in zip(_first(waiting, len(part)), vae.images(part), strict=True):
-                write_bytes(path, png(image, margin), within=folder)
+        batches = tqdm(parts, "sampling", unit="batch", disable=hidden(progress))
+        _write(paths, map(vae.images, batches), margin, folder)
     return paths
 
 
@@ -184,5 +181,7 @@ def _folder_for(vae: VAE, folder: str | Path, margin: int, overwrite: bool) -> P
     return require_empty(folder, overwrite=overwrite)
 
 
-def _first(paths: Iterator[Path], count: int) -> list[Path]:
-    return [next(paths) for _ in range(count)]
+def _write(paths: Iterable[Path], batches: Iterable[Tensor], margin: int, folder: Path) -> None:
+    """Write the images of all batches (B, C, H, W) to one file each."""
+    for path, image in zip(paths, chain.from_iterable(batches), strict=True):
+        write_bytes(path, png(image, margin), within=folder)
