@@ -25,10 +25,10 @@ from pyro_vae import (
     posteriors,
     priors,
 )
+from pyro_vae._progress import hidden
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import log_likelihood
 from pyro_vae.evaluation.fitting import as_images
-from pyro_vae.evaluation.progress import hidden
 from pyro_vae.experiments import Experiment
 from pyro_vae.training.history import History
 

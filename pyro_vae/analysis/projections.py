@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from pyro_vae._arguments import Codes, Count, Seed, checked
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.analysis.style import latent_name
-from pyro_vae.evaluation.progress import hidden, tqdm
 
 Method = Literal["auto", "pca", "tsne"]
 TSNE_STEPS = 1000

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.classes import has_classes
 from pyro_vae.analysis.comparison import beside
@@ -18,7 +19,6 @@ from pyro_vae.analysis.style import save_figure
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.evaluation import has_elbo, has_prior
-from pyro_vae.evaluation.progress import hidden, tqdm
 
 Made = Figure | list[Frame]
 

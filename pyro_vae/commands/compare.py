@@ -9,9 +9,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from tabulate import tabulate
-from tqdm import tqdm
 
 from pyro_vae._files import write_text
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.analysis import PICTURES, Subject, comparison
 from pyro_vae.analysis.animation import frame_beside, save_gif
 from pyro_vae.analysis.style import save_figure
@@ -51,7 +51,8 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     runs = dict(zip(labels(experiments), subjects, strict=True))
     paths = []
-    for name in (bar := tqdm(names or COMPARED, desc="pictures", unit="picture")):
+    chosen = names or COMPARED
+    for name in (bar := tqdm(chosen, "pictures", unit="picture", disable=hidden(True))):
         bar.set_postfix_str(name)
         paths += compare_pictures(name, runs, folder)
     numbers = {

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
-from tqdm import tqdm
 
 from pyro_vae._files import write_text
 from pyro_vae._program import program
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae._text import escaped
 from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError
 from pyro_vae.experiments.results import collect, markdown
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     for folder in settings.runs:
         if folder not in folders:
             say_left_out(folder, "it holds no run.")
-    rows = collect(tqdm(folders, "runs", leave=False), trust=settings.trust, left_out=say_left_out)
+    bar = tqdm(folders, "runs", leave=False, disable=hidden(True))
+    rows = collect(bar, trust=settings.trust, left_out=say_left_out)
     if not rows:
         raise ConfigurationError("There is no table: none of these folders holds numbers of a run.")
     text = f"{datetime.now(UTC):%Y-%m-%d}\n\n{markdown(rows)}\n"

@@ -17,13 +17,13 @@ from torch import Tensor
 from pyro_vae._arguments import Count, Images, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.distributions import has_density
 from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
 from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
 from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, require_images
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
-from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.slots import check_support

@@ -25,9 +25,9 @@ from torch import Tensor
 from pyro_vae._arguments import Count, Images, Seed, checked
 from pyro_vae._batching import images_at_once, numbers_per_image
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
-from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 

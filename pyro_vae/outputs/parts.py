@@ -10,10 +10,10 @@ from torch import Tensor
 from pyro_vae._arguments import Check
 from pyro_vae._batching import images_at_once
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation.fitting import as_images, require_images
-from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.vae import VAE
 
 SomeParts = Annotated[

@@ -14,8 +14,8 @@ from pyro_vae._arguments import Count, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
 from pyro_vae._files import write_bytes
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae._text import escaped
-from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.outputs.files import OutputError, require_empty
 from pyro_vae.outputs.parts import SomeParts, batches_of, named_parts, names_of
 from pyro_vae.vae import VAE

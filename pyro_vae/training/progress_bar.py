@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from pyro_vae.evaluation.progress import hidden, tqdm
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.training.totals import Record, Totals
 
 PARTS = ("train", "validation")

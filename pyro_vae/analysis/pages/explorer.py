@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_vae._modes import evaluating
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.analysis.classes import Grouping, grouping
 from pyro_vae.analysis.embeddings import (
     decode,
@@ -40,7 +41,6 @@ from pyro_vae.analysis.style import (
 )
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
-from pyro_vae.evaluation.progress import hidden, tqdm
 from pyro_vae.vae import VAE
 
 Axes = Literal["dimensions", "principal"]

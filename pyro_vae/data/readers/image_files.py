@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data.capacity import should_stream
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.images import Dataset, ImageData
@@ -318,7 +318,7 @@ def _each(
         # Too many pixels are refused in `read_header`, in words of this library.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = pool.imap(attempt, frames, chunksize=8)
-        bar = tqdm(results, task, len(frames), disable=len(frames) < _MANY, leave=False)
+        bar = tqdm(results, task, len(frames), disable=hidden(len(frames) >= _MANY), leave=False)
         for frame, result in zip(frames, bar, strict=True):
             if isinstance(result, DataError):
                 faults[frame] = str(result)
