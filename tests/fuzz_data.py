@@ -174,21 +174,26 @@ def _pt(old: bool) -> bytes:
     return buffer.getvalue()
 
 
+def of_damaged_record(rng: random.Random, content: bytes) -> bytes:
+    """A whole file of PyTorch's, with true checksums, of which a record is damaged."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    pickled = next(name for name in records if name.endswith("data.pkl"))
+    name = pickled if rng.random() < 0.7 else rng.choice(list(records))
+    records[name] = mutated(rng, records[name])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for each, bytes_of_it in records.items():
+            archive.writestr(each, bytes_of_it)
+    return buffer.getvalue()
+
+
 def pt(rng: random.Random, folder: Path) -> None:
     """A file of PyTorch's, new or old, with damaged bytes, or whole but of damaged records."""
     path = folder / "x.pt"
     kind = rng.choice(("bytes", "records", "old"))
     if kind == "records":
-        with zipfile.ZipFile(io.BytesIO(_pt(old=False))) as archive:
-            records = {name: archive.read(name) for name in archive.namelist()}
-        pickled = next(name for name in records if name.endswith("data.pkl"))
-        name = pickled if rng.random() < 0.7 else rng.choice(list(records))
-        records[name] = mutated(rng, records[name])
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in records.items():
-                archive.writestr(name, content)
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(of_damaged_record(rng, _pt(old=False)))
     else:
         path.write_bytes(mutated(rng, _pt(old=kind == "old")))
     read(path)

@@ -1,7 +1,6 @@
 """Damaged inputs for every reader: of images (`fuzz_data`), and of what a run folder holds."""
 
 import faulthandler
-import io
 import json
 import mmap
 import os
@@ -13,7 +12,6 @@ import struct
 import tempfile
 import time
 import traceback
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -22,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from fuzz_data import CASES, Case, mutated
+from fuzz_data import CASES, Case, mutated, of_damaged_record
 from PIL import Image
 
 from pyro_vae import checkpoints
@@ -144,23 +142,12 @@ def _archive(name: str, read: Callable[[Path], Any]) -> Case:
     def case(rng: random.Random, folder: Path) -> None:
         path = folder / Path(name).name
         content = _saved(name)
-        path.write_bytes(mutated(rng, content) if rng.random() < 0.4 else _inside(rng, content))
+        path.write_bytes(
+            mutated(rng, content) if rng.random() < 0.4 else of_damaged_record(rng, content)
+        )
         _refused(read, path)
 
     return case
-
-
-def _inside(rng: random.Random, content: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        records = {name: archive.read(name) for name in archive.namelist()}
-    pickled = next(name for name in records if name.endswith("data.pkl"))
-    name = pickled if rng.random() < 0.7 else rng.choice(list(records))
-    records[name] = mutated(rng, records[name])
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for each, bytes_of_it in records.items():
-            archive.writestr(each, bytes_of_it)
-    return buffer.getvalue()
 
 
 @cache
