@@ -278,3 +278,12 @@ def test_a_start_that_was_killed_gives_its_folder_to_the_next_and_a_run_does_not
     (run.folder / STARTING).write_text("")  # As where it was killed later, and its weights lost.
     with pytest.raises(ConfigurationError, match="not an empty folder"):
         require_free(run.folder)
+
+
+def test_results_go_with_the_weights_that_they_are_of(tmp_path):
+    run = Run(tmp_path)
+    results = (run.evaluation, run.code_table, run.score_table)
+    for result in results[:2]:
+        result.write_text("of other weights")
+    run.forget_results()
+    assert not any(result.exists() for result in results)

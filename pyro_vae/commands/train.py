@@ -37,8 +37,6 @@ DESCRIPTION = """Train a variational autoencoder, and see what it learned.
 Writes a run folder: a report to open, the pictures, the weights, the history, the numbers, and
 tables of the test images' codes and scores.
 """
-#: The tables of the test images, in the run folder.
-CODES, SCORES = "codes.csv", "scores.csv"
 # Test images that are shown before training, reconstructed after every epoch, and plotted by code.
 SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
 
@@ -89,9 +87,9 @@ def learn(experiment: Experiment) -> dict[str, Any]:
 
 def tabulate_test(experiment: Experiment, vae: VAE) -> None:
     """Write the codes and the scores of the test images into the run folder."""
-    folder, parts = experiment.run.folder, {"test": experiment.dataset.test}
-    encode(vae, parts).save(folder / CODES, overwrite=True, within=folder)
-    score(vae, parts).save(folder / SCORES, overwrite=True, within=folder)
+    run, parts = experiment.run, {"test": experiment.dataset.test}
+    encode(vae, parts).save(run.code_table, overwrite=True, within=run.folder)
+    score(vae, parts).save(run.score_table, overwrite=True, within=run.folder)
 
 
 def train(experiment: Experiment) -> VAE:
@@ -215,8 +213,8 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
         "history": run.history,
         "configuration": run.configuration,
         "numbers": run.evaluation,
-        "codes of the test images": run.folder / CODES,
-        "strangest test images": run.folder / SCORES,
+        "codes of the test images": run.code_table,
+        "strangest test images": run.score_table,
     }
     lines = [f"  {name:<26}{path}" for name, path in where.items()]
     print(

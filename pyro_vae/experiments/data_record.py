@@ -50,9 +50,12 @@ class DataRecord:
     parts: Mapping[str, Part]
     decisions: Decisions
 
-    def changes(self, dataset: Dataset) -> list[str]:
-        """Return how data differ from those of the record, a clause for each part."""
-        found = _parts_of(dataset)
+    def changes(self, found: Mapping[str, Part]) -> list[str]:
+        """Return how data differ from those of the record, a clause for each part.
+
+        Args:
+            found: what `summary` returns of the data.
+        """
         clauses = []
         for name in dict.fromkeys([*self.parts, *found]):
             before, now = self.parts.get(name), found.get(name)
@@ -61,8 +64,8 @@ class DataRecord:
         return clauses
 
 
-def keep_data(run: Run, data: str, dataset: Dataset) -> None:
-    """Write what the data of a run are into its folder."""
+def keep_data(run: Run, data: str, dataset: Dataset, parts: Mapping[str, Part]) -> None:
+    """Write what the data of a run are into its folder; `parts` is their `summary`."""
     places = []
     if data not in names():
         path = Path(os.path.expanduser(data)).resolve()
@@ -72,7 +75,7 @@ def keep_data(run: Run, data: str, dataset: Dataset) -> None:
         "data": data,
         "places": places,
         "shape": list(dataset.image_shape),
-        "parts": _parts_of(dataset),
+        "parts": parts,
         "decisions": None if decisions is None else decisions.as_dict(),
     }
     write_json(run.data, record, within=run.folder)
@@ -161,7 +164,8 @@ def _is_part(part: Any) -> bool:
     )
 
 
-def _parts_of(dataset: Dataset) -> dict[str, Part]:
+def summary(dataset: Dataset) -> dict[str, Part]:
+    """Return the number and the checksums of the images of each part, by its name."""
     return {name: _part_of(images) for name, images in dataset.parts.items()}
 
 

@@ -28,7 +28,14 @@ from pyro_vae.experiments.configuration import (
     parse,
     read_configuration,
 )
-from pyro_vae.experiments.data_record import DataRecord, keep_data, kept_data, located
+from pyro_vae.experiments.data_record import (
+    DataRecord,
+    Part,
+    keep_data,
+    kept_data,
+    located,
+    summary,
+)
 from pyro_vae.experiments.folders import folder_for, folder_to_resume
 from pyro_vae.experiments.provenance import record_start
 from pyro_vae.recipes import Recipe
@@ -138,24 +145,32 @@ class Experiment:
             ConfigurationError: they are not where they were; it says where it looked.
             DataError: they cannot be had, or are not as they should be.
         """
+        if self.record and (changes := self.record.changes(self._summary)):
+            warn_once(
+                f"The data are not those that {self.run.folder} was trained on: "
+                f"{'; '.join(changes)}."
+            )
+        return self._loaded
+
+    @cached_property
+    def _summary(self) -> dict[str, Part]:
+        """The checksums of the images, which are read for it once."""
+        return summary(self._loaded)
+
+    @cached_property
+    def _loaded(self) -> Dataset:
         configuration = self.configuration
         if self.run.configuration.exists():
             place = located(self.recipe.data, self.run, self.record)
             recipe = configuration.recipe.with_settings(data=place)
             configuration = replace(configuration, recipe=recipe)
-        found = configuration.dataset()
-        if self.record and (changes := self.record.changes(found)):
-            warn_once(
-                f"The data are not those that {self.run.folder} was trained on: "
-                f"{'; '.join(changes)}."
-            )
-        return found
+        return configuration.dataset()
 
     @property
     def data_changes(self) -> list[str]:
         """How the data differ from those that the run was trained on, a clause for each part."""
         record = kept_data(self.run)  # A training that was continued has written it anew.
-        return record.changes(self.dataset) if record else []
+        return record.changes(self._summary) if record else []
 
     @cached_property
     def parts(self) -> tuple[ImageData, ImageData]:
@@ -249,7 +264,7 @@ class Experiment:
         folder = self.run.folder
         text = self.configuration.text_with(epochs=self.epochs)
         write_text(self.run.configuration, text, within=folder)
-        keep_data(self.run, self.recipe.data, self.dataset)
+        keep_data(self.run, self.recipe.data, self.dataset, self._summary)
         train, validation = self.parts
         device = choose_device(self.configuration.settings.device)
         record_start(self.run, device)
@@ -260,15 +275,11 @@ class Experiment:
             device=device,
             folder=self.run.folder,
             resume=self.configuration.settings.resume,
-            callbacks=[self._forget_numbers, *callbacks],
+            callbacks=[lambda *_: self.run.forget_results(), *callbacks],
             published_loss=self.published_loss,
             progress=progress,
             **self.recipe.training | {"epochs": self.epochs},
         )
-
-    def _forget_numbers(self, vae: VAE, record: Record) -> None:
-        """Remove the numbers of an evaluation: they belong to the weights before this epoch."""
-        self.run.evaluation.unlink(missing_ok=True)
 
     def fit(self, *arguments: Any, **named: Any) -> None:
         """Call `train` under its old name, with a warning."""
@@ -357,7 +368,8 @@ def take_weights(vae: VAE, earlier: Run) -> None:
     """
     _require(earlier)
     try:
-        vae.load_state_dict(checkpoints.contents(earlier.weights)["weights"])
+        saved, _ = checkpoints.newest_contents(earlier.weights)
+        vae.load_state_dict(saved["weights"])
     except RuntimeError as error:
         raise ConfigurationError(
             f"--start-from: the model in {earlier.folder} is a different one: {error}"

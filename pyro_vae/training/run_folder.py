@@ -69,6 +69,16 @@ class Run:
         return self.folder / "evaluation.json"
 
     @property
+    def code_table(self) -> Path:
+        """The codes of the test images."""
+        return self.folder / "codes.csv"
+
+    @property
+    def score_table(self) -> Path:
+        """The ELBO of each test image, the strangest first."""
+        return self.folder / "scores.csv"
+
+    @property
     def snapshots(self) -> Path:
         """What was kept after every epoch: pictures, codes of the first test images, steps."""
         return self.folder / "training_progress"
@@ -141,6 +151,11 @@ class Run:
     def exists(self) -> bool:
         """Return whether there is a training to resume or to look at."""
         return self.last.exists() or previous(self.last).exists()
+
+    def forget_results(self) -> None:
+        """Remove what was computed of weights that are no longer those that are kept."""
+        for result in (self.evaluation, self.code_table, self.score_table):
+            result.unlink(missing_ok=True)
 
     def begun(self) -> bool:
         """Return whether a checkpoint holds a step; the first one, before training, holds none."""

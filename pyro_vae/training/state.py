@@ -130,17 +130,14 @@ class State:
             Diverged: the weights are not finite; nothing is written.
         """
         self._check_weights(f"after epoch {self.epoch}")
-        if self.rolls_back:
-            self._last_good = _copied(self._contents())
+        self._remember()
         if self.run is None:
             return
         if self.epoch == 0 and self.unfinished is None:
             self._save_kept(self.vae)
         write_json(self.run.history, self.history, within=self.run.folder)
         keep_previous(self.run.last, within=self.run.folder)
-        checkpoints.save(
-            self.vae, self.run.last, within=self.run.folder, **self._contents(weights=False)
-        )
+        checkpoints.save(self.vae, self.run.last, within=self.run.folder, **self._contents())
 
     def load(self) -> None:
         """Take up the state that the run folder holds.
@@ -156,8 +153,7 @@ class State:
         self.kept_weights = kept["weights"]
         # The weights before the best ones, taken where those are damaged, have a loss of their own.
         self.best_loss = kept.get("loss", self.best_loss)
-        if self.rolls_back:
-            self._last_good = _copied(self._contents())
+        self._remember()
 
     def roll_back(self, reason: Diverged) -> None:
         """Go back to the last checkpoint, at half the learning rate.
@@ -183,10 +179,14 @@ class State:
             self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
 
-    def _contents(self, weights: bool = True) -> dict[str, Any]:
-        """Return the state in plain values and tensors, with the model's weights or without."""
-        contents: dict[str, Any] = {"weights": weights_of(self.vae)} if weights else {}
-        return contents | {
+    def _remember(self) -> None:
+        """Keep the state in memory, where a training that diverges goes back to it."""
+        if self.rolls_back:
+            self._last_good = _copied(self._contents()) | {"weights": weights_of(self.vae)}
+
+    def _contents(self) -> dict[str, Any]:
+        """Return the state in plain values and tensors, but for the model's weights."""
+        return {
             "optimizer": self.optimizer.state_dict(),
             "optimizer_class": type(self.optimizer).__name__,
             "schedule": self.schedule.state_dict(),
