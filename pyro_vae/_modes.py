@@ -9,25 +9,37 @@ from torch import Tensor, nn
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode within a block, then back in the mode it was in.
+    """Put a module in evaluation mode within a block, then each of its parts back in its own.
 
     In evaluation mode, batch normalization uses its running statistics.
     """
-    was_training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         yield
     finally:
-        module.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the random numbers within a block; afterward they continue as if it had not been."""
-    devices = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices, device_type=device.type):
-        torch.manual_seed(seed)
+    """Seed the random numbers of the CPU and of a device within a block.
+
+    Afterward they continue as if it had not been. Those of other devices are left alone, which
+    `torch.manual_seed` would seed as well, for good.
+    """
+    before = random_state(device)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
+    try:
         yield
+    finally:
+        set_random_state(before, device)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:

@@ -238,7 +238,7 @@ class VampPrior(Prior):
         object.__setattr__(self, "_posterior", vae.posterior)
         if self.pseudo_inputs is None:
             with torch.no_grad(), evaluating(vae):
-                z = torch.zeros(1, self.latent_size, device=vae.device)
+                z = vae.zeros(1, self.latent_size)
                 shape = vae.likelihood(z).event_shape
             self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape).to(z))
 
@@ -264,7 +264,7 @@ class VampPrior(Prior):
             )
         self.started.fill_(True)
         rounds = math.ceil(self.components / len(images))
-        order = torch.cat([torch.randperm(len(images)) for _ in range(rounds)])
+        order = torch.cat([torch.randperm(len(images), device="cpu") for _ in range(rounds)])
         self.pseudo_inputs.copy_(images[order[: self.components].to(images.device)])
 
     def start_from(self, images: Tensor) -> None:

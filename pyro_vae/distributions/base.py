@@ -40,6 +40,11 @@ def unfit(distribution: object, **parameters: Tensor) -> ArgumentError:
     return ArgumentError(f"{name}: the shapes of the parameters must fit each other, got {shapes}.")
 
 
+def precise(x: Tensor) -> Tensor:
+    """Return x in double precision, on its device, or on the CPU where that has none (MPS)."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 class Parametric(dist.TorchDistribution):
     """A distribution whose parameters are the tensors that `arg_constraints` names."""
 

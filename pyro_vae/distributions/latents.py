@@ -12,6 +12,11 @@ from pyro_vae.errors import UnsupportedError
 class FlatDistribution(dist.ImproperUniform):
     """The improper distribution of log-density 0 on all of R^D; nothing can be drawn from it."""
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return zeros, (...), on the device and in the precision of values (..., D)."""
+        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        return value.new_zeros(()).expand(shape)
+
     def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         raise UnsupportedError(
             "A plain autoencoder has no prior to sample from: its prior is flat. To draw images, "

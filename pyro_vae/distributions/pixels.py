@@ -177,4 +177,5 @@ class LevelCategorical(dist.Categorical):
     @property
     def mean(self) -> Tensor:
         """The expected gray value, in [0, 1]."""
-        return self.probs @ torch.linspace(0, 1, LEVELS).to(self.probs)
+        probs = self.probs
+        return probs @ torch.linspace(0, 1, LEVELS, dtype=probs.dtype, device=probs.device)

@@ -10,7 +10,7 @@ from torch.distributions import register_kl
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 
-from pyro_vae.distributions.base import Parametric, Shape, require_tensors, unfit
+from pyro_vae.distributions.base import Parametric, Shape, precise, require_tensors, unfit
 from pyro_vae.errors import ArgumentError
 
 constraints = dist.constraints
@@ -145,28 +145,28 @@ class PowerSpherical(Parametric):
             self._validate_sample(value)
         tiny = torch.finfo(value.dtype).eps
         near = ((1 + (self.loc * value).sum(-1)) / 2).clamp(min=tiny, max=1)
-        return self.concentration * near.log() - self._log_normalizer().to(value.dtype)
+        return self.concentration * near.log() - self._log_normalizer().to(near)
 
     def _log_normalizer(self) -> Tensor:
         alpha, beta = self._beta
-        alpha = _precise(alpha)
+        alpha = precise(alpha)
         ratio = alpha.lgamma() - (alpha + beta).lgamma()
         return ratio + beta * math.log(4 * math.pi)
 
     def entropy(self) -> Tensor:
         alpha, beta = self._beta
-        alpha = _precise(alpha)
+        alpha = precise(alpha)
         expected = alpha.digamma() - (alpha + beta).digamma()
-        entropy = self._log_normalizer() - self.concentration * expected
-        return entropy.to(self.loc.dtype)
+        entropy = self._log_normalizer() - precise(self.concentration) * expected
+        return entropy.to(self.loc)
 
     def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         alpha, beta = self._beta
         # A Dirichlet draw gives both z and 1 - z of the Beta variable, so that neither loses digits
         # near 0. In single precision, torch's gradient is a third too small at alpha = 1e5.
-        both = _precise(torch.stack([alpha, torch.full_like(alpha, beta)], -1))
-        both = dist.Dirichlet(both, validate_args=False).rsample(sample_shape).to(alpha.dtype)
+        both = precise(torch.stack([alpha, torch.full_like(alpha, beta)], -1))
+        both = dist.Dirichlet(both, validate_args=False).rsample(sample_shape).to(alpha)
         near, far = both.clamp(min=torch.finfo(both.dtype).tiny).split(1, dim=-1)
         across = _on_sphere(self.loc, shape[:-1] + (shape[-1] - 1,))
         pole = torch.cat([near - far, 2 * near.sqrt() * far.sqrt() * across], -1)
@@ -183,11 +183,6 @@ class PowerSpherical(Parametric):
         normal = F.normalize(self.loc + first, dim=-1)
         reflected = x - 2 * (x * normal).sum(-1, keepdim=True) * normal
         return -first[..., :1] * reflected
-
-
-def _precise(x: Tensor) -> Tensor:
-    """Return x in double precision, for differences of large numbers, if the device has it."""
-    return x if x.device.type == "mps" else x.double()
 
 
 @register_kl(PowerSpherical, HypersphereUniform)

@@ -225,8 +225,9 @@ def _collect(
             with suppress(ObjectiveError):  # Not every posterior and prior factorize.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
             for name, part in parts.items():
-                found.setdefault(name, []).append(part.cpu().double())
-    return {name: torch.cat(parts) for name, parts in found.items()}
+                found.setdefault(name, []).append(part)
+    # A device is waited for once, at the end, and has perhaps no double precision.
+    return {name: torch.cat(parts).cpu().double() for name, parts in found.items()}
 
 
 def _sites(

@@ -151,8 +151,8 @@ def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor
     """Return log p(x), its standard error and Pareto k of each image, (B,) each, on the CPU."""
     chunk = max(1, CHUNK_VALUES // (len(x) * per_image))
     tail = tail_length(samples)
-    total = squares = torch.full((len(x),), -math.inf, dtype=torch.double)
-    largest = torch.empty(0, len(x), dtype=torch.double)
+    total = squares = torch.full((len(x),), -math.inf, dtype=torch.double, device="cpu")
+    largest = torch.empty(0, len(x), dtype=torch.double, device="cpu")
     for done in range(0, samples, chunk):
         log_w = _log_weights(vae, x, min(chunk, samples - done)).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
@@ -184,9 +184,10 @@ def _shape(weights: Tensor) -> Tensor:
     """Return k of one tail, from its weights and, last, its threshold, in falling order."""
     threshold, exceedances = weights[-1], (weights[:-1] - weights[-1]).flip(0)
     if threshold == 0 and len(exceedances) >= SHORTEST_TAIL:
-        return torch.tensor(math.inf, dtype=torch.double)
+        return weights.new_tensor(math.inf, dtype=torch.double)
     exceedances = exceedances[exceedances > 0]  # Discrete codes repeat, with equal weights.
     if len(exceedances) < SHORTEST_TAIL:
-        return torch.tensor(math.nan, dtype=torch.double)
-    k, _ = fit_generalized_pareto(exceedances)
-    return torch.as_tensor(k, dtype=torch.double)
+        return weights.new_tensor(math.nan, dtype=torch.double)
+    with weights.device:  # Pyro makes tensors on torch's default device.
+        k, _ = fit_generalized_pareto(exceedances)
+        return torch.as_tensor(k, dtype=torch.double)

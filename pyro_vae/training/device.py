@@ -1,25 +1,89 @@
 """The device that a model is trained on."""
 
+import logging
+
 import torch
+from torch.nn import functional as F
 
 from pyro_vae.training.failures import TrainingError
+
+#: What torch raises where a device is unknown, missing, too old, out of memory or broken.
+_FAILURES = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)
+
+logger = logging.getLogger("pyro_vae.training")
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
     """Return the named device, or else CUDA where available, else Apple's MPS, else the CPU.
 
+    A device is tried before it is returned. One that was found, not named, and fails is left for
+    the next, with a warning.
+
     Raises:
-        TrainingError: this machine has no such device.
+        TrainingError: the named device cannot be used; it says why, and which can.
     """
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name is not None:
+        return _named(name)
+    for found in _accelerators():
+        try:
+            return _tried(found)
+        except _FAILURES as error:
+            logger.warning("The device %s is here, but is not used: %s.", found, _reason(error))
+    return torch.device("cpu")
+
+
+def _named(name: str | torch.device) -> torch.device:
     try:
-        device = torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainingError(f"The device {name!r} cannot be used here: {reason}") from None
-    if device.type == "meta":
+        return _tried(name)
+    except TrainingError:
+        raise
+    except _FAILURES as error:
+        usable = " or ".join([*filter(_works, _accelerators()), "cpu"])
+        raise TrainingError(
+            f"The device {str(name)!r} cannot be used here: {_reason(error)}. Choose {usable}, or "
+            "name none."
+        ) from None
+
+
+def _accelerators() -> list[str]:
+    """Return the names of the accelerators that torch finds, the preferred one first."""
+    found = []
+    if torch.cuda.is_available():
+        found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def _works(name: str) -> bool:
+    try:
+        _tried(name)
+    except _FAILURES:
+        return False
+    return True
+
+
+def _tried(name: str | torch.device) -> torch.device:
+    """Return a device that computes what networks need: sums, products and convolutions.
+
+    Raises:
+        TrainingError: it holds no numbers.
+        Exception: it fails; one of `_FAILURES`.
+    """
+    x = torch.ones(4, 4, device=name)
+    if x.device.type == "meta":
         raise TrainingError("The device 'meta' holds shapes alone, and no numbers to train with.")
-    return device
+    image = x[None, None]
+    total = (x @ x).sum() + F.conv2d(image, image).sum()
+    if total.item() != 80:  # Reading it waits for the device, whose errors come late.
+        raise RuntimeError("it computes wrong numbers")
+    return x.device
+
+
+def _reason(error: Exception) -> str:
+    """Return why a device fails, in one line."""
+    # These come from the build of PyTorch; other errors of torch tell of the device itself.
+    if isinstance(error, AssertionError | ImportError | NotImplementedError):
+        return f"PyTorch {torch.__version__}, as installed, was built without it"
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
