@@ -27,6 +27,8 @@ from pyro_vae.vae import VAE
 FORMAT = 1
 """The format of checkpoints; those of version 0.1 of this library name none, and are read."""
 SLOTS = ("posterior", "prior", "likelihood")
+#: Where a run folder keeps its best weights.
+BEST = Path("model_weights") / "best_vae.pt"
 """In this order, so that a prior that shares the posterior can refer to it."""
 
 
@@ -96,7 +98,7 @@ def load(
     Opening a file runs no code of its writer, whoever that was.
 
     Args:
-        path: a file that `save` wrote.
+        path: a file that `save` wrote, or a run folder, whose best weights are taken.
         device: the device to put the model on.
         slots: a new `prior`, `likelihood` or `posterior` in place of one that comes from outside
             this library. Its weights are replaced by the saved ones.
@@ -106,6 +108,7 @@ def load(
             slots.
         ForeignPartError: a slot comes from outside this library and is not passed.
     """
+    path = Path(path) / BEST if Path(path).is_dir() else path
     return rebuilt(contents(path), path, **slots).to(device)
 
 

@@ -16,17 +16,15 @@ the terms "distortion" and "rate", Fixing a Broken ELBO (Alemi et al., 2018).
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pyro.distributions as dist
 import torch
-from pyro import poutine
-from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyro_vae._arguments import Checked, Count, Fraction, NonNegative, PositiveFraction
+from pyro_vae._elbo import AnalyticELBO, SampledELBO
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
 from pyro_vae.errors import ArgumentError, PyroVAEError
@@ -52,7 +50,13 @@ class Bound(NamedTuple):
 
 
 class Objective(Checked):
-    """A bound to maximize, whose negative is the loss."""
+    """A bound to maximize, whose negative is the loss.
+
+    Attributes:
+        runs_program: whether all it computes of the model is in its Pyro program and guide.
+    """
+
+    runs_program: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +100,8 @@ class ELBO(Objective):
         True
     """
 
+    runs_program = True
+
     def __init__(self, analytic_kl: bool = False, particles: Count = 1) -> None:
         self.analytic_kl = analytic_kl
         settings = {
@@ -103,7 +109,7 @@ class ELBO(Objective):
             "vectorize_particles": particles > 1,
             "max_plate_nesting": 1,
         }
-        self.sampled, self.analytic = Trace_ELBO(**settings), TraceMeanField_ELBO(**settings)
+        self.sampled, self.analytic = SampledELBO(**settings), AnalyticELBO(**settings)
 
     @renamed(progress="elapsed")
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
@@ -118,12 +124,11 @@ class ELBO(Objective):
 
     def _bound(self, vae: VAE, x: Tensor, beta: float, analytic: bool) -> Bound:
         estimator = self.analytic if analytic else self.sampled
-        with Latents() as latents:
-            total = estimator.differentiable_loss(vae.model, vae.guide, x, beta=beta)
+        with vae.unannounced():
+            total, rates = estimator.loss_and_rates(vae.model, vae.guide, x, beta=beta)
         loss = total / len(x)
         with torch.no_grad():
-            posterior, prior, z = latents
-            mean_rate = rate(posterior, prior, z, analytic).mean()
+            mean_rate = rates("z").mean()
             return Bound(loss, loss - beta * mean_rate, mean_rate)
 
 
@@ -338,22 +343,6 @@ class IWAE(Objective):
         if z.requires_grad:
             z.register_hook(lambda gradient: gradient * ratio[..., None])
         return bound + (share * (log_w - fixed)).sum((0, 1))
-
-
-class Latents(poutine.messenger.Messenger):
-    """A context that records z in a guide and then a model; it unpacks as q(z|x), p(z) and z."""
-
-    def __enter__(self) -> "Latents":
-        self.sites: list[tuple[dist.TorchDistribution, Tensor]] = []
-        return super().__enter__()
-
-    def _pyro_post_sample(self, message: dict[str, Any]) -> None:
-        if message["name"] == "z":
-            self.sites.append((message["fn"], message["value"]))
-
-    def __iter__(self) -> Iterator[Any]:
-        (posterior, z), (prior, _) = self.sites
-        return iter((posterior, prior, z))
 
 
 def rate(

@@ -13,7 +13,8 @@ beta on the rate: beta-VAE (Higgins et al., 2017), equation 4.
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -68,6 +69,7 @@ class VAE(Checked, nn.Module):
         self.prior = prior
         self.likelihood = likelihood
         self.posterior = posterior
+        self._announces = True
         self._take_name()
         # A prior may share the model's other parts, as a VampPrior does.
         join = getattr(prior, "join", None)
@@ -107,6 +109,15 @@ class VAE(Checked, nn.Module):
         self._announce("posterior")
         with pyro.plate("images", len(x)), weighted(beta):
             pyro.sample("z", self.posterior(x))
+
+    @contextmanager
+    def unannounced(self) -> Iterator[None]:
+        """Register no parameters for Pyro's SVI within a block, where modules hold them anyway."""
+        before, self._announces = self._announces, False
+        try:
+            yield
+        finally:
+            self._announces = before
 
     @checked
     def encode(self, x: Batch) -> dist.TorchDistribution:
@@ -227,6 +238,8 @@ class VAE(Checked, nn.Module):
         The name is unique to this instance: under a name that is already in its store, Pyro would
         replace our parameters by the old ones.
         """
+        if not self._announces:
+            return
         for slot in slots:
             if isinstance(part := getattr(self, slot), nn.Module):
                 pyro.module(f"{self._name}.{slot}", part)
@@ -237,7 +250,7 @@ class VAE(Checked, nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copied or unpickled model, under a name of its own."""
-        super().__setstate__(state)
+        super().__setstate__({"_announces": True} | state)
         self._take_name()
 
 
@@ -246,6 +259,12 @@ def _name_of(part: object) -> str:
     if isinstance(part, nn.Module):
         return type(part).__name__
     return getattr(getattr(part, "func", part), "__name__", type(part).__name__)
+
+
+def networks_of(vae: VAE) -> list[nn.Module]:
+    """Return the encoder and the decoder of a model, each once, where its slots name them so."""
+    found = [*_networks(vae.posterior), *_networks(vae.likelihood)]
+    return list(dict.fromkeys(found))
 
 
 def _networks(part: object) -> list[nn.Module]:

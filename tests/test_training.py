@@ -230,6 +230,72 @@ def test_an_unknown_device_is_refused_by_name():
     assert choose_device("cpu") == torch.device("cpu")
 
 
+class Machine:
+    """What torch reports of a machine with two GPUs and Apple's, and what each does."""
+
+    def __init__(self, monkeypatch, **outcomes):
+        self.tried, self.outcomes, ones = [], outcomes, torch.ones
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+        def made(*shape, device):
+            self.tried.append(str(device))
+            outcome = self.outcomes.get(str(device).replace(":", ""), 1.0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return ones(*shape) * outcome
+
+        monkeypatch.setattr(torch, "ones", made)
+
+
+OLD = RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile")
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_a_device_that_fails_is_left_for_the_next_with_a_warning(monkeypatch, caplog):
+    machine = Machine(monkeypatch, cuda0=OLD)
+    choose_device()
+    assert machine.tried == ["cuda:0", "cuda:1"]
+    (warned,) = caplog.messages
+    assert "cuda:0 is here, but is not used: CUDA error: no kernel image is available" in warned
+    assert "Compile" not in warned
+
+
+def test_where_every_accelerator_fails_the_cpu_is_used(monkeypatch, caplog):
+    """One is full, one is broken and says so, one is broken and does not."""
+    machine = Machine(monkeypatch, cuda0=FULL, cuda1=RuntimeError(), mps=2.0)
+    assert choose_device() == torch.device("cpu")
+    assert machine.tried == ["cuda:0", "cuda:1", "mps"]
+    reasons = [words.partition("not used: ")[2] for words in caplog.messages]
+    assert reasons == [
+        "CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "RuntimeError.",
+        "it computes wrong numbers.",
+    ]
+
+
+def test_a_named_device_that_fails_ends_in_one_line_with_cause_and_remedy(monkeypatch, caplog):
+    machine = Machine(monkeypatch, cuda0=OLD, mps=2.0)
+    with pytest.raises(TrainingError) as error:
+        choose_device("cuda:0")
+    words = str(error.value)
+    assert words.startswith("The device 'cuda:0' cannot be used here: CUDA error: no kernel image")
+    assert words.endswith("Choose cuda:1 or cpu, or name none.")
+    assert "\n" not in words and machine.tried[0] == "cuda:0" and not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "name", ["cuda", "cuda:7", "mps", "xpu", "hpu", "xla", "cuda:x", "", "gpu"]
+)
+def test_a_device_that_torch_has_not_is_answered_in_one_line(name):
+    if name and torch.get_device_module().__name__.endswith(name.split(":")[0]):
+        pytest.skip("This machine has one.")
+    with pytest.raises(TrainingError, match="cannot be used here: .*Choose .*cpu") as error:
+        choose_device(name)
+    assert "\n" not in str(error.value) and repr(name) in str(error.value)
+
+
 def test_plateau_divides_the_learning_rate_and_ends_the_training():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([parameter])

@@ -43,11 +43,11 @@ def train_epoch(
     done, start = state.unfinished, time.perf_counter()
     if done is None:
         done = Epoch(random_state(device))
-        order = torch.randperm(len(images))
+        order = torch.randperm(len(images), device="cpu")
     else:
         now = random_state(device)
         set_random_state(done.random, device)
-        order = torch.randperm(len(images))
+        order = torch.randperm(len(images), device="cpu")
         set_random_state(now, device)
     totals, before = done.totals, len(done.totals.bounds)
     seconds, interval = done.seconds, Interval(settings.checkpoint_every)
@@ -102,4 +102,4 @@ def validate(
 
 def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:
     """Return all images once, in random order, as float batches (B, C, H, W) in [0, 1]."""
-    return images.batches(batch_size, torch.randperm(len(images)))
+    return images.batches(batch_size, torch.randperm(len(images), device="cpu"))

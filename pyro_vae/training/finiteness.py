@@ -5,10 +5,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vae._tensors import not_finite
-from pyro_vae.training.failures import Diverged
+from pyro_vae.training.failures import OUTSIDE, Diverged, TrainingError
 from pyro_vae.vae import VAE
 
 _ADVICE = (
@@ -30,21 +30,23 @@ class Watch:
     def __init__(self, vae: VAE, values: int) -> None:
         self.first_loss = math.nan
         self._vae, self._values = vae, values
+        self._parameters: list[tuple[str, nn.Parameter]] = []
         self._names: list[str] = []
+        self._first_stray: Tensor | None = None
         self._first_bad = torch.zeros(0)
         self._read, self._warned = 0, False
 
     def start_epoch(self, before: int) -> None:
         """Count the steps of an epoch, of which some were made already."""
         self._read = before
-        self._names = []
+        self._parameters, self._names = list(self._vae.named_parameters()), []
 
     @torch.no_grad()
     def see_gradients(self, step: int) -> None:
         """Flag the gradients of a step, counted from 0, whose norms are not finite."""
         named = [
             (name, parameter.grad)
-            for name, parameter in self._vae.named_parameters()
+            for name, parameter in self._parameters
             if parameter.grad is not None and not parameter.grad.is_sparse
         ]
         if not named:
@@ -56,6 +58,19 @@ class Watch:
             self._names, self._first_bad = names, torch.full_like(norms, math.inf)
         self._first_bad.masked_fill_(~norms.isfinite() & self._first_bad.isinf(), step)
 
+    @torch.no_grad()
+    def see_values(self, inside: Sequence[Tensor], step: int) -> None:
+        """Flag a step, counted from 0, at which an observation was outside its support.
+
+        Args:
+            inside: whether each observation is inside, as tensors of shape ().
+            step: the step.
+        """
+        for each in inside:
+            if self._first_stray is None:
+                self._first_stray = torch.full((), math.inf, device=each.device)
+            self._first_stray.masked_fill_(~each & self._first_stray.isinf(), step)
+
     def check(self, bounds: Sequence[Tensor], where: str) -> None:
         """Read the flags of the steps since the last reading.
 
@@ -65,7 +80,11 @@ class Watch:
 
         Raises:
             Diverged: naming the step, what is not finite, and the likeliest cause.
+            TrainingError: an observation was outside its support.
         """
+        stray = math.inf if self._first_stray is None else self._first_stray.item()
+        if stray < math.inf:
+            raise TrainingError(f"{OUTSIDE} ({where}, step {int(stray) + 1})")
         new = torch.stack(list(bounds[self._read :])).tolist() if bounds[self._read :] else []
         flags = self._first_bad.tolist() if self._names else []
         bad = min(flags, default=math.inf)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pyro_vae._modes import evaluating, seeded
@@ -19,7 +18,7 @@ from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
 from pyro_vae.evaluation.fitting import as_images
-from pyro_vae.objectives import Bound, Objective
+from pyro_vae.objectives import Objective
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.device import choose_device
 from pyro_vae.training.epoch import train_epoch, validate
@@ -28,10 +27,12 @@ from pyro_vae.training.finiteness import Watch
 from pyro_vae.training.history import History
 from pyro_vae.training.lock import locked
 from pyro_vae.training.optimizers import make_optimizer
+from pyro_vae.training.precision import in_precision
 from pyro_vae.training.progress_bar import Bar
 from pyro_vae.training.run_folder import Run
 from pyro_vae.training.settings import TrainingSettings, takes_settings
 from pyro_vae.training.state import State
+from pyro_vae.training.step import Step
 from pyro_vae.training.stopping import Stop, Stopped, stopping
 from pyro_vae.training.totals import Record
 from pyro_vae.vae import VAE
@@ -133,19 +134,7 @@ def fit(
     )  # fmt: skip
     steps = math.ceil(len(images) / chosen.batch_size)
 
-    def step(x: Tensor, before: int) -> Bound:
-        elapsed = (state.epoch + before / steps) / chosen.epochs
-        schedule.before_step(elapsed)
-        bound: Bound = objective(vae, x, chosen.beta * annealing(elapsed), elapsed)
-        optimizer.zero_grad()
-        bound.loss.backward()
-        state.watch.see_gradients(before)
-        if chosen.clip is not None:
-            clip_grad_norm_(vae.parameters(), chosen.clip)
-        optimizer.step()
-        if state.average is not None:
-            state.average.update_parameters(vae)
-        return bound
+    step = Step(state, objective, annealing, chosen, steps)
 
     def epoch(stop: Stop) -> None:
         bar = Bar(state.epoch, chosen.epochs, steps, has_elbo(vae), published_loss, progress)
@@ -178,15 +167,16 @@ def fit(
             check_free(run)
             initialize_prior(vae, images)
             state.save()
-        while state.epoch < chosen.epochs and not state.finished:
-            try:
-                epoch(stop)
-                stop.check()
-            except Diverged as error:
-                state.roll_back(error)
-            except Stopped:
-                state.save()
-                raise
+        with in_precision(vae, chosen.precision):
+            while state.epoch < chosen.epochs and not state.finished:
+                try:
+                    epoch(stop)
+                    stop.check()
+                except Diverged as error:
+                    state.roll_back(error)
+                except Stopped:
+                    state.save()
+                    raise
         state.restore_kept()
         history = History(state.history)
         for callback in callbacks:
@@ -238,7 +228,7 @@ def check_images(images: ImageData, validation: ImageData | None) -> None:
     if validation is not None and 0 < len(validation) < FEW_TO_JUDGE:
         logger.warning(
             "%d validation image%s: the best epoch and the learning rate are left to chance. Hold "
-            "out more, or keep the last weights (keep='last').",
+            "out more, or keep the last weights (keep='last', --keep last).",
             len(validation),
             "" if len(validation) == 1 else "s",
         )

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae._files import previous, remove_partial
+from pyro_vae.checkpoints import BEST
 from pyro_vae.training.records import (
     read_codes,
     read_numbers,
@@ -36,7 +37,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """The trained model: of the best epoch by validation loss, or of the last one."""
-        return self.folder / "model_weights" / "best_vae.pt"
+        return self.folder / BEST
 
     @property
     def last(self) -> Path:
@@ -151,6 +152,11 @@ class Run:
     def exists(self) -> bool:
         """Return whether there is a training to resume or to look at."""
         return self.last.exists() or previous(self.last).exists()
+
+    def trained(self) -> float:
+        """Return when its last checkpoint was written, in seconds since the epoch."""
+        kept = [each for each in (self.last, previous(self.last)) if each.exists()]
+        return max((each.stat().st_mtime for each in kept), default=0.0)
 
     def forget_results(self) -> None:
         """Remove what was computed of weights that are no longer those that are kept."""

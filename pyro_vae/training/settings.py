@@ -19,6 +19,7 @@ from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.schedules import OneCycle, Schedule
 from pyro_vae.training.interval import Interval
+from pyro_vae.training.precision import Precision
 
 Keep = Literal["best", "last"]
 OnNaN = Literal["stop", "rollback"]
@@ -81,6 +82,10 @@ class TrainingSettings(Settings):
     )
     new_draws: bool = setting(
         False, "draw new latent vectors for validation every epoch, not the same ones"
+    )
+    precision: Precision = setting(
+        "float32",
+        "precision of encoder and decoder; distributions and bounds remain in float32",
     )
     checkpoint_every: str = setting(
         "5min", "how often a checkpoint is kept within an epoch: a time (90s, 5min, 1h), or steps"

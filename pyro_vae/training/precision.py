@@ -1,0 +1,79 @@
+"""The precision in which the networks compute; distributions and bounds keep their own.
+
+A distribution whose parameters were bfloat16 would be off: a discretized logistic of 256 levels by
+more than a nat for each image. So encoder and decoder alone run under `torch.autocast`, and what
+they return is cast back before it becomes a distribution's parameters. The weights, the optimizer's
+state, log-probabilities and bounds remain in float32.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.vae import VAE, networks_of
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+@contextmanager
+def in_precision(vae: VAE, precision: Precision) -> Iterator[None]:
+    """Let the networks of a model compute in a precision within a block."""
+    with ExitStack() as stack:
+        if precision == "tf32":
+            stack.enter_context(_matrix_products("high"))
+        if precision == "bfloat16":
+            _warn_where_slow(vae.device)
+            for network in networks_of(vae):
+                stack.enter_context(_autocast(network, vae.device.type))
+        yield
+
+
+@contextmanager
+def _matrix_products(precision: str) -> Iterator[None]:
+    """Let float32 matrix products use the TF32 of a GPU within a block."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def _autocast(network: nn.Module, device: str) -> Iterator[None]:
+    """Let a network compute in bfloat16 within a block, and return the precision it was given."""
+    entered: list[torch.autocast] = []
+
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        entered.append(torch.autocast(device, torch.bfloat16))
+        entered[-1].__enter__()
+
+    def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        entered.pop().__exit__(None, None, None)
+        return output.to(inputs[0].dtype) if isinstance(output, Tensor) else output
+
+    hooks = [
+        network.register_forward_pre_hook(enter, prepend=True),
+        network.register_forward_hook(leave, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _warn_where_slow(device: torch.device) -> None:
+    """Say so where bfloat16 is emulated, which takes longer than float32."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    if device.type == "cpu" and not supported():
+        warnings.warn(
+            "This processor has no bfloat16: the networks will be slower than in float32 "
+            "(--precision float32).",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,88 @@
+"""One step: a batch of images in, their bound out, and the weights moved.
+
+Everything that makes a step fast is here; the loop sees a callable. The first batch is checked as
+Pyro checks every batch: shapes, supports and parameters of the distributions. Later batches are
+not, which would take a good part of the step, and on a GPU would wait for it. What could still go
+wrong is flagged on the device and read where the progress bar reads: numbers that are not finite,
+and images outside the likelihood's support.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyro
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from pyro_vae.objectives import Bound, Objective
+from pyro_vae.training.settings import TrainingSettings
+from pyro_vae.training.state import State
+
+
+@dataclass
+class Step:
+    """Takes a step on images (B, C, H, W), given the number of steps made before in the epoch.
+
+    Attributes:
+        state: the model, its optimizer and schedule, and what watches their numbers.
+        objective: the bound to maximize.
+        annealing: the factor of beta over the course of the training.
+        settings: those of the training.
+        steps: the number of steps in an epoch.
+    """
+
+    state: State
+    objective: Objective
+    annealing: Callable[[float], float]
+    settings: TrainingSettings
+    steps: int
+    _checked: bool = field(default=False, init=False)
+
+    def __call__(self, x: Tensor, before: int) -> Bound:
+        state, settings = self.state, self.settings
+        elapsed = (state.epoch + before / self.steps) / settings.epochs
+        beta = settings.beta * self.annealing(elapsed)
+        state.schedule.before_step(elapsed)
+        # Within the program, Strays sees every value; what an objective computes past it is
+        # checked by the distributions themselves.
+        trusted = self._checked and self.objective.runs_program
+        with pyro.validation_enabled(False) if trusted else nullcontext(), Strays() as strays:
+            bound: Bound = self.objective(state.vae, x, beta, elapsed)
+        self._checked = True
+        state.optimizer.zero_grad()
+        bound.loss.backward()
+        state.watch.see_gradients(before)
+        state.watch.see_values(strays.inside, before)
+        if settings.clip is not None:
+            clip_grad_norm_(state.vae.parameters(), settings.clip)
+        state.optimizer.step()
+        if state.average is not None:
+            state.average.update_parameters(state.vae)
+        return bound
+
+
+class Strays(Messenger):
+    """A context that looks whether what a Pyro program observes is inside its support.
+
+    Attributes:
+        inside: whether each observation so far is, as tensors of shape () on the device.
+    """
+
+    def __enter__(self) -> "Strays":
+        self.inside: list[Tensor] = []
+        return super().__enter__()
+
+    @torch.no_grad()
+    def _pyro_post_sample(self, message: dict[str, Any]) -> None:
+        if not message["is_observed"] or message["value"] is None:
+            return
+        try:
+            support = message["fn"].support
+            if support is not None:
+                self.inside.append(support.check(message["value"]).all())
+        except NotImplementedError:
+            return  # The distribution does not say what its support is.
