@@ -204,12 +204,14 @@ def test_mosaic_puts_images_row_by_row():
     assert tiles[2, 2, 0] == 1  # nothing there: white
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_image_panels_show_every_image_under_its_title(channels):
     images = torch.rand(5, channels, 6, 4, generator=torch.Generator().manual_seed(0))
     fig = style.image_panels(images, list("abcde"), columns=3, title="five")
     assert titles(fig) == list("abcde")
-    expected = images[3] if channels == 3 else images[3].mean(0, keepdim=True).expand(3, -1, -1)
+    mean = images[3].mean(0, keepdim=True).expand(3, -1, -1)
+    order = {2: [0, 1, 0], 3: [0, 1, 2]}.get(channels)
+    expected = images[3][order] if order else mean
     assert np.allclose(pixels(fig, 3), expected.movedim(0, -1))
     tops = [ax.get_position().y1 for ax in fig.axes]
     assert tops[0] == tops[2] > tops[3]
@@ -437,6 +439,21 @@ def test_nearest_finds_the_nearest_across_chunks(monkeypatch):
     assert torch.equal(indices, everything.indices[:, :3]) and indices[:, 0].tolist() == [7, 41]
     assert torch.allclose(distances[:, 1:], everything.values[:, 1:3], atol=1e-4)
     assert (distances[:, 0] == 0).all()  # a copy is a copy, whatever the arithmetic
+
+
+def test_few_training_images_are_all_nearest():
+    one = ImageData(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+    with torch.random.fork_rng():
+        vae = small_vae()
+    figure = samples.nearest_neighbors(vae, one, n=4, neighbors=3)
+    assert len([axes for axes in figure.axes if axes.images]) == 8
+
+
+def test_two_channels_are_seen_apart():
+    red_and_blue, green = [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]
+    shown = style.as_array(torch.eye(2).view(2, 2, 1, 1))
+    assert shown.reshape(2, 3).tolist() == [red_and_blue, green]
+    assert style.as_array(torch.ones(1, 2, 1, 1)).flatten().tolist() == [1.0, 1.0, 1.0]
 
 
 def test_nearest_neighbors_stand_below_their_sample():

@@ -26,7 +26,8 @@ def image_frames(images: Images, size: Count = 256) -> list[Frame]:
 
 def figure_frame(fig: Figure, dpi: int = 100) -> Frame:
     """Return a figure as a frame, with `dpi` dots per inch."""
-    return Image.open(io.BytesIO(png_of(fig, dpi=dpi))).convert("RGB")
+    contents = png_of(fig, dpi=dpi, pil_kwargs={"compress_level": 0})  # read at once
+    return Image.open(io.BytesIO(contents)).convert("RGB")
 
 
 def frame_beside(frames: Sequence[Frame], gap: int = 8) -> Frame:
@@ -61,8 +62,15 @@ def save_gif(
     """
     if not frames:
         raise ArgumentError(f"frames: there are no frames to write to {path}.")
-    first, *rest = frames
+    # A film that runs there and back has every frame twice; each is reduced to its colors once.
+    reduced = {id(frame): _reduced(frame) for frame in {id(each): each for each in frames}.values()}
+    first, *rest = (reduced[id(frame)] for frame in frames)
     duration = round(1000 * seconds)
     file = io.BytesIO()
     first.save(file, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
     write_bytes(Path(path), file.getbuffer(), within=within)
+
+
+def _reduced(frame: Frame) -> Frame:
+    """A frame with the 256 colors that suit it best, as Pillow itself would reduce it."""
+    return frame.convert("P", palette=Image.Palette.ADAPTIVE) if frame.mode == "RGB" else frame

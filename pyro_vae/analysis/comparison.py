@@ -7,7 +7,7 @@ from matplotlib import figure
 from matplotlib.axes import Axes
 
 from pyro_vae._arguments import Count, Number, checked
-from pyro_vae.analysis.animation import figure_frame
+from pyro_vae.analysis.animation import Frame, figure_frame
 from pyro_vae.analysis.lettering import LONGEST_NAME, shortened
 from pyro_vae.analysis.style import MODEL, PALETTE, WIDTH, Figure, panels, styled
 from pyro_vae.errors import ArgumentError
@@ -15,17 +15,22 @@ from pyro_vae.errors import ArgumentError
 
 @checked
 @styled
-def beside(figures: Mapping[str, figure.Figure], *, columns: Count = 1, dpi: Count = 150) -> Figure:
+def beside(
+    figures: Mapping[str, figure.Figure | Frame], *, columns: Count = 1, dpi: Count = 150
+) -> Figure:
     """Draw the same picture of several models in one figure, each at full size below its name.
 
     Args:
-        figures: the pictures, by name.
+        figures: the pictures, by name: figures, or what they look like with `dpi` dots per inch.
         columns: number of pictures in a row.
         dpi: dots per inch of the pictures.
     """
     if not figures:
         raise ArgumentError("figures is empty: there is nothing to put side by side.")
-    pictures = [np.asarray(figure_frame(fig, dpi)) for fig in figures.values()]
+    pictures = [
+        np.asarray(figure_frame(each, dpi) if isinstance(each, figure.Figure) else each)[..., :3]
+        for each in figures.values()
+    ]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     height = max(picture.shape[0] for picture in pictures) / dpi + 0.35

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from pyro_vae import objectives
 from pyro_vae._arguments import Codes, Count, Seed, Vector, checked, in_short
-from pyro_vae._batching import images_at_once, numbers_per_code
+from pyro_vae._batching import numbers_per_code
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._spelling import old_names
-from pyro_vae.data import ImageData
+from pyro_vae.analysis.classes import require_as_many
+from pyro_vae.analysis.passes import batches_for, codes_per_chunk, guide_site, model_terms
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
 from pyro_vae.evaluation.fitting import SomeImages, require_images
 from pyro_vae.vae import VAE, center
 
-BATCH_SIZE = 500
 #: The most numbers held at once while the prior's density is computed.
 PRIOR_NUMBERS = 2**24
 
@@ -53,7 +53,7 @@ def embed(vae: VAE, images: SomeImages, *, draw: bool = False, seed: Seed = 0) -
     """
     require_images("embed", vae, images)
     with evaluating(vae), seeded(seed, vae.device):
-        posteriors = (vae.encode(x) for x in _batches(vae, images))
+        posteriors = (vae.encode(x) for x in batches_for(vae, images))
         return torch.cat([(q.sample() if draw else center(q)).cpu() for q in posteriors])
 
 
@@ -74,17 +74,33 @@ def decode(vae: VAE, z: Codes, *, seed: Seed = 0) -> Tensor:
         z = z.to(vae.device, torch.float32)
         if _on_sphere(vae):
             z = torch.nn.functional.normalize(z, dim=-1)
-        batches = z.split(images_at_once(vae, BATCH_SIZE))
-        return torch.cat([vae.images(batch).cpu() for batch in batches])
+        return _decoded(vae, z)
 
 
 @checked
 @torch.no_grad()
-def reconstruct(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Tensor:
-    """Return the reconstructions of N images, (N, C, H, W) in [0, 1]."""
+def reconstruct(
+    vae: VAE, images: SomeImages, *, codes: Codes | None = None, seed: Seed = 0
+) -> Tensor:
+    """Return the reconstructions of N images, (N, C, H, W) in [0, 1].
+
+    Args:
+        vae: the model.
+        images: N images.
+        codes: their codes, (N, D), if they are known: the images are then not coded again.
+        seed: seed of the draws from distributions that have no mean.
+    """
+    if codes is not None:
+        require_as_many(codes, images)
+        with evaluating(vae), seeded(seed, vae.device):
+            return _decoded(vae, codes.to(vae.device))
     require_images("reconstruct", vae, images)
     with evaluating(vae), seeded(seed, vae.device):
-        return torch.cat([vae.reconstruct(x).cpu() for x in _batches(vae, images)])
+        return torch.cat([vae.reconstruct(x).cpu() for x in batches_for(vae, images)])
+
+
+def _decoded(vae: VAE, z: Tensor) -> Tensor:
+    return torch.cat([vae.images(part).cpu() for part in z.split(codes_per_chunk(vae))])
 
 
 @checked
@@ -132,11 +148,24 @@ def terms_of(
     require_images("terms_of", vae, images)
     found = []
     with evaluating(vae), seeded(seed, vae.device):
-        for x in _batches(vae, images):
-            pairs = [torch.stack(terms(vae, x)) for _ in range(draws)]
+        for x in batches_for(vae, images):
+            pairs = [torch.stack(pair) for pair in _terms_at_draws(vae, x, draws)]
             found.append(torch.stack(pairs, 1).cpu())
     distortion, rate = torch.cat(found, 2)
     return distortion, rate
+
+
+def _terms_at_draws(vae: VAE, x: Tensor, draws: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield distortion and rate of each image at each draw; the images are coded once."""
+    if type(vae).guide is not VAE.guide:  # Its draws may follow from other draws of the guide's.
+        yield from (terms(vae, x) for _ in range(draws))
+        return
+    q, z = guide_site(vae, x)
+    for k in range(draws):
+        z = q() if k else z
+        log_q = q.log_prob(z)  # A flow knows the density of its last draw alone.
+        distortion, log_p = model_terms(vae, x, z)
+        yield distortion, log_q - log_p
 
 
 @checked
@@ -168,9 +197,9 @@ def mean_rate_per_dimension(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> 
     The result is None unless both the prior and the posterior factorize over dimensions.
     """
     require_images("mean_rate_per_dimension", vae, images)
-    total: Tensor | float = 0.0
+    found = []
     with evaluating(vae), seeded(seed, vae.device):
-        for x in _batches(vae, images):
+        for x in batches_for(vae, images):
             posterior = vae.encode(x)
             try:
                 rates = objectives.rate_per_dimension(
@@ -178,8 +207,8 @@ def mean_rate_per_dimension(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> 
                 )
             except objectives.ObjectiveError:
                 return None
-            total = total + rates.sum(0).cpu()
-    return torch.as_tensor(total / len(images))
+            found.append(rates.cpu())
+    return torch.cat(found).mean(0)
 
 
 @checked
@@ -212,11 +241,6 @@ def _on_sphere(vae: VAE) -> bool:
         return vae.prior().support is constraints.sphere
     except NotImplementedError:  # A distribution need not declare its support.
         return False
-
-
-def _batches(vae: VAE, images: ImageData) -> Iterator[Tensor]:
-    for x in images.batches(images_at_once(vae, BATCH_SIZE)):
-        yield x.to(vae.device)
 
 
 #: The name of version 0.1 still works, with a warning.

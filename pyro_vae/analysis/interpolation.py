@@ -5,10 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyro_vae._arguments import Count, Natural, Seed, Vector, checked
+from pyro_vae._arguments import Codes, Count, Natural, Seed, Vector, checked
 from pyro_vae.analysis.animation import Frame, image_frames
-from pyro_vae.analysis.classes import captions
+from pyro_vae.analysis.classes import captions, require_as_many
 from pyro_vae.analysis.embeddings import decode, embed
+from pyro_vae.analysis.pairs import places_of_pair
 from pyro_vae.analysis.style import Figure, image_panels
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
@@ -55,7 +56,13 @@ def path(start: Vector, end: Vector, steps: Count, way: Way = "straight") -> Ten
 
 @checked
 def row(
-    vae: VAE, pair: SomeImages, *, steps: Count = 20, way: Way = "straight", seed: Seed = 0
+    vae: VAE,
+    pair: SomeImages,
+    *,
+    steps: Count = 20,
+    way: Way = "straight",
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw the images decoded along a path from the first image of a pair to the second.
 
@@ -64,19 +71,29 @@ def row(
         pair: two images.
         steps: number of images, both ends included.
         way: "straight" or "spherical", see `path`.
+        codes: the codes of the pair, (2, D), if they are known.
         seed: seed of the draws from distributions that have no mean.
     """
-    images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
+    ends = _ends(vae, pair, codes, seed)
+    images = decode(vae, path(*ends, steps, way), seed=seed)
     names = _names(pair)
     title = f"From {names[0]} to {names[1]}: {steps} steps along a {way} path in latent space"
     return image_panels(images, columns=min(steps, 10), title=title)
 
 
 @checked
-def both_ways(vae: VAE, pair: SomeImages, *, steps: Count = 10, seed: Seed = 0) -> Figure:
+def both_ways(
+    vae: VAE,
+    pair: SomeImages,
+    *,
+    steps: Count = 10,
+    codes: Codes | None = None,
+    seed: Seed = 0,
+) -> Figure:
     """Draw the straight path between two images above the spherical one, see `row`."""
     ways: tuple[Way, ...] = ("straight", "spherical")
-    z = torch.cat([_path_between(vae, pair, steps, way, seed) for way in ways])
+    ends = _ends(vae, pair, codes, seed)
+    z = torch.cat([path(*ends, steps, way) for way in ways])
     names = _names(pair)
     title = f"From {names[0]} to {names[1]}: the straight and the spherical path"
     return image_panels(decode(vae, z, seed=seed), columns=steps, title=title, row_names=list(ways))
@@ -90,10 +107,12 @@ def frames(
     steps: Count = 100,
     way: Way = "straight",
     size: Count = 256,
+    codes: Codes | None = None,
     seed: Seed = 0,
 ) -> list[Frame]:
     """Return frames along the path of `row` and back, 2·steps − 2 frames of `size` pixels."""
-    images = decode(vae, _path_between(vae, pair, steps, way, seed), seed=seed)
+    ends = _ends(vae, pair, codes, seed)
+    images = decode(vae, path(*ends, steps, way), seed=seed)
     there = image_frames(images, size)
     return there + there[-2:0:-1]
 
@@ -112,23 +131,7 @@ def choose_pair(
     Raises:
         ArgumentError: there are fewer than two images.
     """
-    if len(images) < 2:
-        raise ArgumentError(
-            f"images: an interpolation needs at least two images, got {len(images)}."
-        )
-    if first is None:
-        first = _first_of_class(images, 1, 0)
-    if second is None:
-        second = _first_of_class(images, 0, 0)
-        if second == first:  # Such as when there is no class 1.
-            second = 1 if first == 0 else 0
-    for name, place in (("first", first), ("second", second)):
-        if place >= len(images):
-            raise ArgumentError(
-                f"choose_pair: {name} must be the index of one of {len(images)} images, "
-                f"got {place}."
-            )
-    return images.select(torch.tensor([first, second]))
+    return images.select(torch.tensor(places_of_pair(images, first, second)))
 
 
 def _names(pair: ImageData) -> list[str]:
@@ -139,15 +142,14 @@ def _names(pair: ImageData) -> list[str]:
     )
 
 
-def _first_of_class(images: ImageData, label: int, otherwise: int) -> int:
-    if images.labels is None or not (found := (images.labels == label).nonzero()).numel():
-        return otherwise
-    return int(found[0])
-
-
-def _path_between(vae: VAE, pair: ImageData, steps: int, way: Way, seed: int) -> Tensor:
-    require_images("interpolation", vae, pair, "pair")
+def _ends(vae: VAE, pair: ImageData, codes: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the codes of a pair, which are found unless they are known."""
+    if codes is None:
+        require_images("interpolation", vae, pair, "pair")
     if len(pair) != 2:
         raise ArgumentError(f"pair must be two images, got {len(pair)}.")
-    start, end = embed(vae, pair, seed=seed)
-    return path(start, end, steps, way)
+    if codes is None:
+        codes = embed(vae, pair, seed=seed)
+    require_as_many(codes, pair)
+    start, end = codes
+    return start, end

@@ -21,7 +21,7 @@ from pyro_vae.analysis.classes import (
 )
 from pyro_vae.analysis.embeddings import draw_prior, factors_of, leading, prior_log_density
 from pyro_vae.analysis.lettering import shortened
-from pyro_vae.analysis.projections import Method, project
+from pyro_vae.analysis.projections import Method, Projection, project
 from pyro_vae.analysis.style import (
     MODEL,
     OTHER,
@@ -54,6 +54,7 @@ def scatter(
     vae: VAE | None = None,
     method: Method = "auto",
     points: Count = 5000,
+    plane: Projection | None = None,
     seed: Seed = 0,
     progress: bool = True,
 ) -> Figure:
@@ -66,6 +67,7 @@ def scatter(
         vae: if given and D = 2, the regions that hold 50% and 95% of its prior's mass are outlined.
         method: the projection if D > 2, see `project`.
         points: the most points to draw; which ones follows from `seed`.
+        plane: the projection itself, if it is known; `method` and `points` then do not count.
         seed: seed of all randomness.
         progress: show a progress bar while t-SNE runs.
 
@@ -74,7 +76,7 @@ def scatter(
     """
     require_as_many(codes, images)
     groups = grouping(images, by)
-    plane = project(codes, method, points=points, seed=seed, progress=progress)
+    plane = plane or project(codes, method, points=points, seed=seed, progress=progress)
     count = f"{number(len(plane.points))} codes"
     fig, axes = panels(height=5.2, title=_scatter_title(count, groups, codes.shape[1]))
     ax = axes[0, 0]
@@ -135,6 +137,7 @@ def attribute_scatters(
     *,
     method: Method = "auto",
     points: Count = 5000,
+    plane: Projection | None = None,
     seed: Seed = 0,
     progress: bool = True,
 ) -> Figure:
@@ -145,6 +148,7 @@ def attribute_scatters(
         images: N images with attributes.
         method: the projection, see `project`.
         points: the most points to draw; which ones follows from `seed`.
+        plane: the projection itself, if it is known; `method` and `points` then do not count.
         seed: seed of all randomness.
         progress: show a progress bar while t-SNE runs.
 
@@ -155,7 +159,7 @@ def attribute_scatters(
     if not names:
         raise ArgumentError("images: they have no attributes to color the codes by.")
     require_as_many(codes, images)
-    plane = project(codes, method, points=points, seed=seed, progress=progress)
+    plane = plane or project(codes, method, points=points, seed=seed, progress=progress)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     title = "The same codes, colored by each attribute"

@@ -17,10 +17,8 @@ from pyro_vae.analysis import (
     training_curves,
     traversals,
 )
-from pyro_vae.analysis.embeddings import embed
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.analysis.suite import PICTURES, Made, picture
-from pyro_vae.evaluation import active_units_of
 
 __all__ = ["PICTURES"]
 
@@ -41,7 +39,7 @@ def originals(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def reconstructed(s: Subject) -> Made:
-    return reconstructions.reconstructed(s.vae, s.few, seed=s.seed)
+    return reconstructions.reconstructed(s.vae, s.few, codes=s.codes[: len(s.few)], seed=s.seed)
 
 
 @picture(
@@ -129,7 +127,8 @@ def every_step(s: Subject) -> Made:
     "Test images with their ELBO and log-likelihood: which are easy, and how tight is the bound?",
 )
 def log_likelihoods(s: Subject) -> Made:
-    return reconstructions.with_log_likelihood(s.vae, s.test.select(slice(16)), seed=s.seed)
+    some, codes = s.test.select(slice(16)), s.codes[:16]
+    return reconstructions.with_log_likelihood(s.vae, some, codes=codes, seed=s.seed)
 
 
 @picture(
@@ -138,7 +137,7 @@ def log_likelihoods(s: Subject) -> Made:
     "two images",
 )
 def best_and_worst(s: Subject) -> Made:
-    return reconstructions.best_and_worst(s.vae, s.test, s.terms[0], seed=s.seed)
+    return reconstructions.best_and_worst(s.vae, s.test, s.terms[0], codes=s.codes, seed=s.seed)
 
 
 @picture(
@@ -148,7 +147,9 @@ def best_and_worst(s: Subject) -> Made:
 )
 def most_surprising(s: Subject) -> Made:
     distortion, rate = s.terms
-    return reconstructions.most_surprising(s.vae, s.test, -(distortion + rate), seed=s.seed)
+    return reconstructions.most_surprising(
+        s.vae, s.test, -(distortion + rate), codes=s.codes, seed=s.seed
+    )
 
 
 @picture(
@@ -165,7 +166,7 @@ def aggregate_posterior(s: Subject) -> Made:
     "The rate of each latent dimension: those near 0 nats have collapsed onto the prior.",
 )
 def rates(s: Subject) -> Made:
-    return latents.rates(s.codes, s.rate, active_units_of(s.vae, s.test, seed=s.seed))
+    return latents.rates(s.codes, s.rate, s.coded.active)
 
 
 @picture(
@@ -227,7 +228,8 @@ def nearest_images(s: Subject) -> Made:
     "labels",
 )
 def class_coverage(s: Subject) -> Made:
-    return samples.class_coverage(s.vae, s.dataset.train, seed=s.seed)
+    train, codes = s.dataset.train, s.codes_of_known
+    return samples.class_coverage(s.vae, train, codes=codes, seed=s.seed)
 
 
 @picture(
@@ -246,7 +248,7 @@ def traverse(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def interpolated(s: Subject) -> Made:
-    return interpolation.row(s.vae, s.pair, steps=s.steps or 20, seed=s.seed)
+    return interpolation.row(s.vae, s.pair, steps=s.steps or 20, codes=s.codes_of_pair, seed=s.seed)
 
 
 @picture(
@@ -257,7 +259,9 @@ def interpolated(s: Subject) -> Made:
     title="Straight and spherical interpolation",
 )
 def interpolation_ways(s: Subject) -> Made:
-    return interpolation.both_ways(s.vae, s.pair, steps=s.steps or 10, seed=s.seed)
+    return interpolation.both_ways(
+        s.vae, s.pair, steps=s.steps or 10, codes=s.codes_of_pair, seed=s.seed
+    )
 
 
 @picture(
@@ -268,7 +272,9 @@ def interpolation_ways(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def interpolation_film(s: Subject) -> Made:
-    return interpolation.frames(s.vae, s.pair, steps=s.steps or 100, seed=s.seed)
+    return interpolation.frames(
+        s.vae, s.pair, steps=s.steps or 100, codes=s.codes_of_pair, seed=s.seed
+    )
 
 
 @picture(
@@ -278,8 +284,7 @@ def interpolation_film(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def predictions(s: Subject) -> Made:
-    train_codes = embed(s.vae, s.part_of_train, seed=s.seed)
-    return probes.predictions(train_codes, s.part_of_train, s.codes, s.test)
+    return probes.predictions(s.codes_of_train, s.part_of_train, s.codes, s.test)
 
 
 @picture(
@@ -301,7 +306,7 @@ def attributes(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def tsne(s: Subject) -> Made:
-    return latents.scatter(s.codes, s.test, method="tsne", seed=s.seed, progress=s.progress)
+    return latents.scatter(s.codes, s.test, plane=s.tsne)
 
 
 @picture(
@@ -313,9 +318,7 @@ def tsne(s: Subject) -> Made:
     beside_autoencoder=True,
 )
 def attributes_tsne(s: Subject) -> Made:
-    return latents.attribute_scatters(
-        s.codes, s.test, method="tsne", seed=s.seed, progress=s.progress
-    )
+    return latents.attribute_scatters(s.codes, s.test, plane=s.tsne)
 
 
 @picture(

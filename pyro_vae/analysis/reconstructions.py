@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyro_vae._arguments import Count, Seed, Vector, checked
+from pyro_vae._arguments import Codes, Count, Seed, Vector, checked
 from pyro_vae.analysis.classes import captions
 from pyro_vae.analysis.embeddings import elbo_and_log_likelihood, reconstruct
 from pyro_vae.analysis.style import Figure, image_panels, number
@@ -23,9 +23,18 @@ def originals(images: SomeImages) -> Figure:
 
 
 @checked
-def reconstructed(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Figure:
-    """Draw the reconstructions of images, each below the name of its class and of its file."""
-    pictures = reconstruct(vae, images, seed=seed)
+def reconstructed(
+    vae: VAE, images: SomeImages, *, codes: Codes | None = None, seed: Seed = 0
+) -> Figure:
+    """Draw the reconstructions of images, each below the name of its class and of its file.
+
+    Args:
+        vae: the model.
+        images: N images.
+        codes: their codes, (N, D), if they are known.
+        seed: seed of the draws from distributions that have no mean.
+    """
+    pictures = reconstruct(vae, images, codes=codes, seed=seed)
     return image_panels(pictures, captions(images), title="Reconstructions")
 
 
@@ -38,7 +47,12 @@ def side_by_side(vae: VAE, images: SomeImages, title: str = "", *, seed: Seed = 
 
 @checked
 def with_log_likelihood(
-    vae: VAE, images: SomeImages, *, draws: Count = 64, seed: Seed = 0
+    vae: VAE,
+    images: SomeImages,
+    *,
+    draws: Count = 64,
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw images above their reconstructions, with the ELBO and log-likelihood of each in nats.
 
@@ -46,6 +60,7 @@ def with_log_likelihood(
         vae: the model.
         images: a few images.
         draws: number of draws from each posterior, see `elbo_and_log_likelihood`.
+        codes: the codes of the images, (N, D), if they are known.
         seed: seed of the draws.
     """
     elbo, log_likelihood = elbo_and_log_likelihood(vae, images, draws=draws, seed=seed)
@@ -55,13 +70,19 @@ def with_log_likelihood(
         pairs = zip(elbo.tolist(), log_likelihood.tolist(), strict=True)
         below = [f"{number(bound, 1)} ≤\n{number(value, 1)}" for bound, value in pairs]
         title = f"Images above their reconstructions, with ELBO ≤ log p(x) in nats ({draws} draws)"
-    pictures = reconstruct(vae, images, seed=seed)
+    pictures = reconstruct(vae, images, codes=codes, seed=seed)
     return _over_each_other(images, pictures, title, captions(images), below)
 
 
 @checked
 def best_and_worst(
-    vae: VAE, images: SomeImages, distortion: Vector, n: Count = 8, *, seed: Seed = 0
+    vae: VAE,
+    images: SomeImages,
+    distortion: Vector,
+    n: Count = 8,
+    *,
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw the n images of lowest and of highest distortion above their reconstructions.
 
@@ -70,6 +91,7 @@ def best_and_worst(
         images: N images.
         distortion: distortion of each image, (N,) in nats, see `terms_of`.
         n: number of images of each kind; at most half of all.
+        codes: the codes of the images, (N, D), if they are known.
         seed: seed of the draws from distributions that have no mean.
     """
     _require_number_for_each("distortion", distortion, images)
@@ -77,7 +99,7 @@ def best_and_worst(
     order = distortion.argsort()
     chosen = torch.cat([order[:n], order[-n:].flip(0)])
     some, values = images.select(chosen), distortion[chosen].tolist()
-    pictures, x = reconstruct(vae, some, seed=seed), some.as_float()
+    pictures, x = _reconstruct(vae, some, codes, chosen, seed), some.as_float()
     names = captions(some) or [""] * (2 * n)
     above = [f"{name}\n{number(v)}".strip() for name, v in zip(names, values, strict=True)]
     blank = [""] * n
@@ -93,7 +115,13 @@ def best_and_worst(
 
 @checked
 def most_surprising(
-    vae: VAE, images: SomeImages, elbo: Vector, n: Count = 8, *, seed: Seed = 0
+    vae: VAE,
+    images: SomeImages,
+    elbo: Vector,
+    n: Count = 8,
+    *,
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw the n images of lowest ELBO above their reconstructions.
 
@@ -102,6 +130,7 @@ def most_surprising(
         images: N images.
         elbo: ELBO of each image, (N,) in nats.
         n: number of images.
+        codes: the codes of the images, (N, D), if they are known.
         seed: seed of the draws from distributions that have no mean.
     """
     _require_number_for_each("elbo", elbo, images)
@@ -109,8 +138,15 @@ def most_surprising(
     some = images.select(order)
     below = [number(value) for value in elbo[order].tolist()]
     title = f"The most surprising of {number(len(images))} images, with the lowest ELBO in nats"
-    pictures = reconstruct(vae, some, seed=seed)
+    pictures = _reconstruct(vae, some, codes, order, seed)
     return _over_each_other(some, pictures, title, captions(some), below)
+
+
+def _reconstruct(
+    vae: VAE, some: ImageData, codes: Tensor | None, indices: Tensor, seed: int
+) -> Tensor:
+    """Return the reconstructions of some images, from the codes of all if they are known."""
+    return reconstruct(vae, some, codes=None if codes is None else codes[indices], seed=seed)
 
 
 def _require_number_for_each(name: str, values: Tensor, images: ImageData) -> None:

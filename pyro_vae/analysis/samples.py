@@ -152,7 +152,7 @@ def nearest_neighbors(
     if reference is not None:
         usual = nearest_training_images(reference.as_float(slice(200)), train, 1)[0].median()
         title += f"\n(median distance of unseen real images: {usual:.1f})"
-    rows = ["sample"] + [f"nearest {k + 1}" for k in range(neighbors)]
+    rows = ["sample"] + [f"nearest {k + 1}" for k in range(indices.shape[1])]
     return image_panels(images, captions, columns=n, title=title, row_names=rows)
 
 
@@ -167,7 +167,7 @@ def nearest_training_images(images: Images, train: SomeImages, k: Count) -> tupl
         k: number of neighbors.
 
     Returns:
-        Distances and indices, (n, k) each, nearest first.
+        Distances and indices, (n, k) each, nearest first; fewer than k if there are fewer images.
     """
     if images.shape[1:] != train.image_shape:
         raise ArgumentError(
@@ -182,14 +182,20 @@ def nearest_training_images(images: Images, train: SomeImages, k: Count) -> tupl
         found.append((query[:, None] - part[where]).norm(dim=-1))
         indices.append(where + start)
         start += len(part)
-    distances, order = torch.cat(found, 1).topk(k, largest=False)
+    distances, order = torch.cat(found, 1).topk(min(k, len(train)), largest=False)
     return distances, torch.cat(indices, 1).gather(1, order)
 
 
 @checked
 @styled
 def class_coverage(
-    vae: VAE, train: SomeImages, *, n: Count = 1000, known: Count = 5000, seed: Seed = 0
+    vae: VAE,
+    train: SomeImages,
+    *,
+    n: Count = 1000,
+    known: Count = 5000,
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> Figure:
     """Draw the share of samples in each class beside that of training images: is any missing?
 
@@ -201,6 +207,8 @@ def class_coverage(
         train: labeled images.
         n: number of samples from the prior.
         known: number of training images to compare with; fewer if they are large.
+        codes: the codes of the labeled images in the random order of the seed, (n, D), if they are
+            known: `known` of them or more.
         seed: seed of all randomness.
 
     Raises:
@@ -208,7 +216,7 @@ def class_coverage(
     """
     train = labeled(train)
     groups = _classes(train)
-    predicted = sample_classes(vae, train, n=n, known=known, seed=seed)
+    predicted = sample_classes(vae, train, n=n, known=known, codes=codes, seed=seed)
     k = len(groups.names)
     samples = np.bincount(predicted, minlength=k) / n
     real = np.bincount(groups.values, minlength=k) / len(train)
@@ -229,7 +237,13 @@ def class_coverage(
 
 @checked
 def sample_classes(
-    vae: VAE, train: SomeImages, *, n: Count = 1000, known: Count = 5000, seed: Seed = 0
+    vae: VAE,
+    train: SomeImages,
+    *,
+    n: Count = 1000,
+    known: Count = 5000,
+    codes: Codes | None = None,
+    seed: Seed = 0,
 ) -> np.ndarray:
     """Return the class of each of n samples, (n,) indices; see `class_coverage`.
 
@@ -240,16 +254,24 @@ def sample_classes(
 
     train = labeled(train)
     groups = _classes(train)
-    at_once = max(100, VALUES_AT_ONCE // math.prod(train.image_shape))
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(train), generator=generator)[: min(known, at_once)]
-    some = train.select(order)
+    order = _known_images(train, known, seed)
+    some, codes = train.select(order), None if codes is None else codes[: len(order)]
     neighbors = KNeighborsClassifier(min(5, len(some)), algorithm="brute")
-    pictures = reconstruct(vae, some, seed=seed).flatten(1).numpy()
+    pictures = reconstruct(vae, some, codes=codes, seed=seed).flatten(1).numpy()
     neighbors.fit(pictures, groups.values[order])
-    parts = draw_prior(vae, n, seed=seed).split(at_once)
+    parts = draw_prior(vae, n, seed=seed).split(_images_at_once(train))
     samples = (decode(vae, z, seed=seed).flatten(1).numpy() for z in parts)
     return np.concatenate([neighbors.predict(part) for part in samples])
+
+
+def _known_images(train: ImageData, known: int = 5000, seed: int = 0) -> Tensor:
+    """Return the indices of the labeled images that `sample_classes` compares samples with."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(len(train), generator=generator)[: min(known, _images_at_once(train))]
+
+
+def _images_at_once(train: ImageData) -> int:
+    return max(100, VALUES_AT_ONCE // math.prod(train.image_shape))
 
 
 def _classes(train: ImageData) -> Grouping:

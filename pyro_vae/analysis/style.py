@@ -8,7 +8,8 @@ changes, and none needs to be closed.
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
 }
 
+NO_LAYOUT: dict[Any, Any] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+
 styled = matplotlib.rc_context(STYLE)
 """A decorator: the figures of a function have this style; settings outside do not change."""
 
@@ -95,8 +98,27 @@ def png_of(fig: figure.Figure, **options: Any) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        fig.savefig(file, format="png", **options)
+        with _laid_out(fig, options.get("dpi", fig.dpi)):
+            fig.savefig(file, format="png", **options)
     return file.getvalue()
+
+
+@contextmanager
+def _laid_out(fig: figure.Figure, dpi: float) -> Iterator[None]:
+    """Lay a figure out, for a block that draws it: matplotlib itself would draw it once more."""
+    engine, before = fig.get_layout_engine(), fig.dpi
+    if engine is None:
+        yield
+        return
+    fig.dpi = dpi
+    try:
+        engine.execute(fig)
+        with matplotlib.rc_context(NO_LAYOUT):
+            fig.set_layout_engine(None)
+        yield
+    finally:
+        fig.set_layout_engine(engine)
+        fig.dpi = before
 
 
 def panels(
@@ -136,9 +158,13 @@ def latent_name(dimension: int) -> str:
 def as_array(images: Tensor) -> np.ndarray:
     """Return images (..., C, H, W) in [0, 1] as an array (..., H, W, 3).
 
-    Gray images are repeated; of other numbers of channels than 1 and 3, the mean is shown.
+    Gray images are repeated; of two channels, as of a microscope, the first is shown in magenta and
+    the second in green, so that both are white where they agree. Of other numbers of channels than
+    these and 3, the mean is shown.
     """
-    if images.shape[-3] != 3:
+    if images.shape[-3] == 2:
+        images = images[..., [0, 1, 0], :, :]
+    elif images.shape[-3] != 3:
         images = images.mean(-3, keepdim=True).expand(*images.shape[:-3], 3, *images.shape[-2:])
     return images.detach().cpu().float().clamp(0, 1).movedim(-3, -1).numpy()
 

@@ -1,4 +1,7 @@
-"""The subject of the pictures: a model, its images, and results that several pictures share."""
+"""The subject of the pictures: a model, its images, and results that several pictures share.
+
+All pictures of a subject together take one pass of coding and one of decoding over its test images.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis import interpolation, manifolds
-from pyro_vae.analysis.embeddings import embed, leading, mean_rate_per_dimension, terms_of
+from pyro_vae.analysis import manifolds
+from pyro_vae.analysis.animation import Frame
+from pyro_vae.analysis.classes import labeled
+from pyro_vae.analysis.embeddings import embed, leading
+from pyro_vae.analysis.pairs import places_of_pair
+from pyro_vae.analysis.passes import Coded, code, terms_at
+from pyro_vae.analysis.projections import Projection, project
 from pyro_vae.analysis.stages import Stage
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.errors import StateError
@@ -84,19 +92,29 @@ class Subject:
         return self.test.select(slice(len(self.stages[0][1])))
 
     @cached_property
+    def coded(self) -> Coded:
+        """What one pass of coding finds of the test images."""
+        return code(self.vae, self.test, seed=self.seed)
+
+    @property
     def codes(self) -> Tensor:
         """The codes of the test images, (N, D)."""
-        return embed(self.vae, self.test, seed=self.seed)
+        return self.coded.codes
 
-    @cached_property
+    @property
     def draws(self) -> Tensor:
         """A draw from the posterior of each test image, (N, D)."""
-        return embed(self.vae, self.test, draw=True, seed=self.seed)
+        return self.coded.draws
 
     @cached_property
     def rate(self) -> Tensor | None:
         """The rate of each dimension, (D,) in nats per image; None if it does not factorize."""
-        return mean_rate_per_dimension(self.vae, self.test, seed=self.seed)
+        return self.coded.rate
+
+    @cached_property
+    def drawn(self) -> dict[object, Frame | list[Frame]]:
+        """The last picture drawn, by the function that made it: the next may show it again."""
+        return {}
 
     @cached_property
     def of_autoencoder(self) -> "Subject":
@@ -120,9 +138,11 @@ class Subject:
 
     @cached_property
     def terms(self) -> tuple[Tensor, Tensor]:
-        """The distortion and the rate of each test image at one draw, (N,) each, in nats."""
-        distortion, rate = terms_of(self.vae, self.test, seed=self.seed)
-        return distortion[0], rate[0]
+        """The distortion and the rate of each test image at its draw, (N,) each, in nats.
+
+        They take the one pass of decoding over the test images.
+        """
+        return terms_at(self.vae, self.test, self.coded, seed=self.seed)
 
     @cached_property
     def part_of_train(self) -> ImageData:
@@ -130,6 +150,22 @@ class Subject:
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(self.dataset.train), generator=generator)
         return self.dataset.train.select(order[:5000])
+
+    @cached_property
+    def codes_of_train(self) -> Tensor:
+        """The codes of `part_of_train`, (n, D)."""
+        return embed(self.vae, self.part_of_train, seed=self.seed)
+
+    @property
+    def codes_of_known(self) -> Tensor | None:
+        """The codes of the images that samples are compared with, as far as these are the same."""
+        train = self.dataset.train
+        return self.codes_of_train if labeled(train) is train else None
+
+    @cached_property
+    def tsne(self) -> Projection:
+        """The codes of at most 5,000 test images in a plane, by t-SNE."""
+        return project(self.codes, "tsne", seed=self.seed, progress=self.progress)
 
     def range_of(self, dimension: int) -> manifolds.Range:
         """Return the range of a grid: the chosen one, else the prior's, else that of the codes."""
@@ -155,7 +191,16 @@ class Subject:
     @cached_property
     def pair(self) -> ImageData:
         """The two test images to interpolate between: chosen, else of different classes."""
-        return interpolation.choose_pair(self.test, *(self.choices.pair or ()))
+        return self.test.select(self._places_of_pair)
+
+    @property
+    def codes_of_pair(self) -> Tensor:
+        """The codes of `pair`, (2, D)."""
+        return self.codes[self._places_of_pair]
+
+    @cached_property
+    def _places_of_pair(self) -> Tensor:
+        return torch.tensor(places_of_pair(self.test, *(self.choices.pair or ())))
 
     @property
     def steps(self) -> int | None:

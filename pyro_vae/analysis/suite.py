@@ -5,17 +5,20 @@ apply. The pictures themselves are registered in `pyro_vae.analysis.pictures`.
 """
 
 import difflib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
+from pyro_vae._files import write_bytes
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.classes import has_classes
 from pyro_vae.analysis.comparison import beside
-from pyro_vae.analysis.style import save_figure
+from pyro_vae.analysis.style import png_of
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.evaluation import has_elbo, has_prior
@@ -114,13 +117,20 @@ def picture(
 
 def _both(make: Callable[[Subject], Made]) -> Callable[[Subject], Made]:
     def make_both(s: Subject) -> Made:
-        ours, plain = make(s), make(s.of_autoencoder)
-        if isinstance(ours, Figure) and isinstance(plain, Figure):
-            return beside({"VAE": ours, "plain autoencoder": plain})
-        assert isinstance(ours, list) and isinstance(plain, list)
-        return [frame_beside(frames) for frames in zip(ours, plain, strict=True)]
+        ours, plain = s.drawn.get(make) or make(s), make(s.of_autoencoder)
+        if isinstance(ours, list) and isinstance(plain, list):
+            return _films_beside(ours, plain)
+        assert not isinstance(ours, list) and not isinstance(plain, list)
+        return beside({"VAE": ours, "plain autoencoder": plain})
 
     return make_both
+
+
+def _films_beside(ours: list[Frame], plain: list[Frame]) -> list[Frame]:
+    """Both films as one; frames that recur in both remain the same frame."""
+    pairs = {(id(a), id(b)): (a, b) for a, b in zip(ours, plain, strict=True)}
+    frames = {key: frame_beside(pair) for key, pair in pairs.items()}
+    return [frames[id(a), id(b)] for a, b in zip(ours, plain, strict=True)]
 
 
 def draw(
@@ -180,8 +190,12 @@ def chosen(subject: Subject, only: Sequence[str] | None) -> list[str]:
 
 def _save(picture: Picture, subject: Subject, folder: Path) -> Path:
     made, path = picture.make(subject), folder / picture.file
+    subject.drawn.clear()
     if isinstance(made, list):
+        subject.drawn[picture.make] = made
         save_gif(made, path, within=folder)
     else:
-        save_figure(made, path, within=folder)
+        contents = png_of(made)
+        subject.drawn[picture.make] = Image.open(io.BytesIO(contents))  # read when it is shown
+        write_bytes(path, contents, within=folder)
     return path

@@ -25,13 +25,13 @@ from pyro_vae.analysis.classes import Grouping, grouping
 from pyro_vae.analysis.embeddings import (
     decode,
     draw_prior,
-    embed,
     factors_of,
     leading,
     mean_rate_per_dimension,
     prior_log_density,
 )
 from pyro_vae.analysis.pages.page import data_uri, document, image_bytes, render
+from pyro_vae.analysis.passes import Coded, code
 from pyro_vae.analysis.style import (
     MODEL,
     MOST_CLASSES,
@@ -104,11 +104,19 @@ def section(
     axes: Axes = "dimensions",
     seed: int = 0,
     progress: bool = False,
+    coded: Coded | None = None,
 ) -> Markup:
-    """Return the explorer as an element of a page, which can hold one of them; see `html`."""
-    total = len(images)
-    images = images.select(evenly_by_class(images, MOST_POINTS, seed))
-    codes = embed(vae, images, seed=seed)
+    """Return the explorer as an element of a page, which can hold one of them; see `html`.
+
+    What a pass of coding found of the N images is `coded`, if it is known; they are then not coded
+    again.
+    """
+    total, order = len(images), evenly_by_class(images, MOST_POINTS, seed)
+    images = images.select(order)
+    coded = code(vae, images, seed=seed) if coded is None else coded.select(order)
+    codes = coded.codes
+    if dimensions is None:
+        dimensions = leading(codes, coded.rate if codes.shape[1] > 2 else None)
     plane = lay(vae, images, codes, dimensions, axes, seed)
     points = _with_heights(plane.points(codes), seed)
     draws = _prior_draws(vae, seed)

@@ -87,6 +87,7 @@ def write(
         axes=axes,
         seed=subject.seed,
         progress=progress,
+        coded=subject.coded,
     )
     alone = explorer.standalone(found, f"{name}: latent explorer")
     write_text(run.folder / EXPLORER, alone, within=run.folder)
