@@ -28,8 +28,9 @@ class Likelihood(Module):
 
     Args:
         decoder: a network, (..., D) -> (..., C, H, W), without a final sigmoid. A `Decoder` of
-            this library is widened to M parameters for each value; any other network must return
-            (..., M * C, H, W), grouped by parameter, then by channel.
+            this library is widened to M parameters for each value. Any other network is called
+            with latent vectors (N, D), and must return (N, M * C, H, W), grouped by parameter, then
+            by channel.
         outputs: the number M of parameters of the distribution of one value.
     """
 
@@ -51,13 +52,23 @@ class Likelihood(Module):
         """Return p(x|z) of latent vectors (..., D): batch shape (...), event shape (C, H, W)."""
         raise NotImplementedError
 
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the decoder's output at latent vectors (..., D): (..., M * C, H, W).
+
+        For a network that is not a `Decoder`, the leading dimensions are folded into one.
+        """
+        if isinstance(self.decoder, Decoder) or z.dim() == 2:
+            return self.decoder(z)
+        images = self.decoder(z.reshape(-1, z.shape[-1]))
+        return images.reshape(*z.shape[:-1], *images.shape[1:])
+
     def decoded(self, z: Tensor) -> Tensor:
         """Return the decoder's output, split by parameter: (M, ..., C, H, W).
 
         Raises:
             ArgumentTypeError: the number of the decoder's channels is not a multiple of M.
         """
-        images = self.decoder(z)
+        images = self.decode(z)
         if images.dim() < 3 or images.shape[-3] % self.outputs:
             raise ArgumentTypeError(
                 f"{type(self).__name__} needs {self.outputs} parameters for each value of an "
@@ -130,7 +141,7 @@ class Bernoulli(Likelihood):
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:
         family = GrayBernoulli if self.support == "unit" else dist.Bernoulli
-        return family(logits=self.decoder(z)).to_event(3)
+        return family(logits=self.decode(z)).to_event(3)
 
 
 class ContinuousBernoulli(Likelihood):
@@ -155,7 +166,7 @@ class ContinuousBernoulli(Likelihood):
         super().__init__(decoder)
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:
-        return distributions.ContinuousBernoulli(self.decoder(z)).to_event(3)
+        return distributions.ContinuousBernoulli(self.decode(z)).to_event(3)
 
 
 class _LocationScale(Likelihood):
@@ -316,7 +327,8 @@ class StudentT(_LocationScale):
         self.degrees = degrees
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
-        return dist.StudentT(self.degrees, loc, scale)
+        # On the device: a number would be sent there at every call.
+        return dist.StudentT(loc.new_full((), self.degrees), loc, scale)
 
 
 class DiscretizedLogistic(_LocationScale):

@@ -106,13 +106,15 @@ def check_support(vae: VAE, images: ImageData, count: Count = 1000) -> None:
 
 @contextmanager
 def _training(vae: VAE) -> Iterator[None]:
-    """Put a model in training mode within a block, after which its buffers are as before."""
-    was_training, buffers = vae.training, [(each, each.clone()) for each in vae.buffers()]
+    """Put a model in training mode within a block, after which it is as before."""
+    modes = [(part, part.training) for part in vae.modules()]
+    buffers = [(each, each.clone()) for each in vae.buffers()]
     vae.train()
     try:
         yield
     finally:
-        vae.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
@@ -127,7 +129,7 @@ def _try(vae: VAE, x: Tensor) -> dist.TorchDistribution:
     z = torch.stack([posterior.sample(), posterior.sample()])
     _check_support(prior, posterior, z)
     likelihood = _try_likelihood(vae, x, z[0])
-    _try_likelihood(vae, x, z)
+    _try_likelihood(vae, x, z, remedy=_UNFOLDED)
     known = {id(parameter) for parameter in vae.parameters()}
     _check_parameters("prior", _score("prior", prior, z[0]), known)
     drawn = posterior.rsample() if posterior.has_rsample else posterior.log_prob(z[0])
@@ -138,15 +140,21 @@ def _try(vae: VAE, x: Tensor) -> dist.TorchDistribution:
     return posterior
 
 
-def _try_likelihood(vae: VAE, x: Tensor, z: Tensor) -> dist.TorchDistribution:
-    likelihood = _call("likelihood", vae.likelihood, z)
+def _try_likelihood(vae: VAE, x: Tensor, z: Tensor, remedy: str = "") -> dist.TorchDistribution:
+    likelihood = _call("likelihood", vae.likelihood, z, remedy=remedy)
     call = f"likelihood(z) of z with shape {tuple(z.shape)}"
     expect("likelihood", call, likelihood, z.shape[:-1], x.shape[1:])
     return likelihood
 
 
-def _call(slot: str, part: Callable[..., Any], *inputs: Tensor) -> Any:
+def _call(slot: str, part: Callable[..., Any], *inputs: Tensor, remedy: str = "") -> Any:
     """Call a slot, and return what it returns.
+
+    Args:
+        slot: its name.
+        part: what fills it.
+        inputs: its arguments.
+        remedy: a sentence on what to do if the call fails.
 
     Raises:
         SlotError: the call fails, for example because sizes do not fit.
@@ -155,8 +163,11 @@ def _call(slot: str, part: Callable[..., Any], *inputs: Tensor) -> Any:
         return part(*inputs)
     except (RuntimeError, ValueError, IndexError) as error:
         given = f" at an input of shape {tuple(inputs[0].shape)}" if inputs else ""
-        remedy = _other_precision(part, *inputs)
-        raise SlotError(f"The {slot}, {_named(part)}, fails{given}: {error}{remedy}") from error
+        detail = str(error).strip().rstrip(".")
+        remedy = _other_precision(part, *inputs) or remedy
+        raise SlotError(
+            f"The {slot}, {_named(part)}, fails{given}: {detail}{'.' * bool(remedy)}{remedy}"
+        ) from error
 
 
 def _other_precision(part: Any, *inputs: Tensor) -> str:
@@ -166,7 +177,7 @@ def _other_precision(part: Any, *inputs: Tensor) -> str:
         return ""
     precisions = " and ".join(sorted(map(str, own)))
     return (
-        f". Its parameters are {precisions}, but its input is {inputs[0].dtype}: call vae.float() "
+        f" Its parameters are {precisions}, but its input is {inputs[0].dtype}: call vae.float() "
         "first."
     )
 
@@ -322,10 +333,12 @@ def _named(part: Any) -> str:
     return getattr(getattr(part, "func", part), "__name__", type(part).__name__)
 
 
-#: For a network that folds the leading dimensions of its input, as `view(-1, ...)` does.
+#: For a network that takes no leading dimensions but one, or folds them as `view(-1, ...)` does.
 _UNFOLDED = (
-    " Its network folds the leading dimensions of z into one, as view(-1, ...) does. Unfold them "
-    "at the end of its forward(self, z): return x.reshape(*z.shape[:-1], *x.shape[-3:])."
+    " Its network seems to take latent vectors (N, D) alone. Fold the leading dimensions of z "
+    "before it, x = network(z.reshape(-1, z.shape[-1])), and unfold them after it, "
+    "x = x.reshape(*z.shape[:-1], *x.shape[-3:]); or make it the decoder of a Likelihood, which "
+    "does both."
 )
 
 

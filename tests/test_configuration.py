@@ -1,5 +1,6 @@
 """Settings: from the command line, to a file and back, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_the_library_knows_its_classes():
 
 def test_a_new_run_never_overwrites_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first = Experiment.start(["--data", "digits"])
+    first = Experiment.start(["--recipe", "fashion_conv", "--data", "digits"])
     assert str(first.run.folder) == "runs/fashion_conv"
     first.run.last.parent.mkdir(parents=True)
     first.run.last.touch()
@@ -194,16 +195,18 @@ def test_as_published_the_test_images_do_what_the_source_has_them_do(name, roles
 def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
     def epochs(*arguments):
         out = str(tmp_path / "run")
-        return Experiment.start(["--data", "digits", "--out", out, *arguments]).epochs
+        given = ["--recipe", "fashion_conv", "--data", "digits", "--out", out, *arguments]
+        return Experiment.start(given).epochs
 
     assert epochs() == 87  # of 23 batches: 2,001 steps
     assert epochs("--batch-size", "32") == 44
     assert epochs("--epochs", "7") == 7
     assert epochs("--as-published") == 100
     assert epochs("--limit", "64") == 7
-    (tmp_path / "config.yaml").write_text(parse(["--data", "digits"]).text)
+    mine = ["--recipe", "fashion_conv", "--data", "digits"]
+    (tmp_path / "config.yaml").write_text(parse(mine).text)
     assert epochs("--config", str(tmp_path / "config.yaml")) == 87
-    (tmp_path / "config.yaml").write_text(parse(["--data", "digits", "--epochs", "3"]).text)
+    (tmp_path / "config.yaml").write_text(parse([*mine, "--epochs", "3"]).text)
     assert epochs("--config", str(tmp_path / "config.yaml")) == 3
     recipe = RECIPES["fashion_conv"]
     assert recipe.epochs_for(55_000) == recipe.epochs and recipe.epochs_for(1) == 200
@@ -214,7 +217,8 @@ def test_few_images_are_seen_more_often_unless_it_is_said_how_often(tmp_path):
 
 @pytest.mark.slow
 def test_the_default_recipe_learns_a_code_of_few_images(tmp_path):
-    experiment = Experiment.start(["--data", "digits", "--out", str(tmp_path / "run")])
+    given = ["--recipe", "fashion_conv", "--data", "digits", "--out", str(tmp_path / "run")]
+    experiment = Experiment.start(given)
     vae = experiment.build()
     experiment.train(vae, progress=False)
     found = experiment.evaluate(vae)
@@ -236,6 +240,21 @@ def test_resuming_keeps_the_settings(tmp_path, monkeypatch):
     assert again.recipe.data == "digits" and again.run.folder == run.run.folder
     with pytest.raises(ConfigurationError, match="cannot change: learning_rate"):
         Experiment.start(["--resume", "--lr", "0.02"])
+
+
+def test_what_is_resumed_is_the_run_that_was_trained_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(["fashion_conv", "mnist_fc-2", "auto", "mnist_fc"]):
+        run = Run(Path("runs") / name)
+        recipe = name.removesuffix("-2")
+        run.last.parent.mkdir(parents=True)
+        run.last.touch()
+        os.utime(run.last, (10_000 - age, 10_000 - age))
+        run.configuration.write_text(parse(["--recipe", recipe, "--data", "digits"]).text)
+    assert Experiment.start(["--resume"]).run.folder == Path("runs/fashion_conv")
+    named = Experiment.start(["--resume", "--recipe", "mnist_fc"]).run.folder
+    assert named == Path("runs/mnist_fc-2")
+    assert Experiment.start(["--resume", "--out", "runs/auto"]).recipe.name == "auto"
 
 
 def test_old_names_on_the_command_line_still_work(tmp_path):

@@ -381,6 +381,22 @@ def test_avatars_get_their_own_attributes(layout):
         assert part.labels is None
 
 
+def test_avatars_are_read_by_the_rules_of_all_folders(caplog):
+    """They get a ground on which something is seen; a run of 0.2 keeps its own, white."""
+    for number in range(6):
+        avatar = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
+        avatar.paste((255, 255, 255, 255), (2, 2, 6, 6))
+        Path("mine").mkdir(exist_ok=True)
+        avatar.save(f"mine/cs{number}.png")
+        Path(f"mine/cs{number}.csv").write_text(f'"hair", {number}, 111\n')
+    dataset = data.load("mine")
+    assert dataset.decisions.ground == "black" and dataset.image_shape == (1, 8, 8)
+    assert dataset.decisions.rules == 3 and "put on black" in caplog.text
+    before = data.load("mine", decisions=data.VERSION_0_2)
+    assert before.image_shape == (3, 8, 8) and everything(before).eq(255).all()
+    assert torch.equal(before.test.attributes["hair"], dataset.test.attributes["hair"])
+
+
 def test_the_sub_folders_of_the_larger_set_are_not_classes():
     write_avatars("mine/0", range(5))
     write_avatars("mine/1", range(5, 10))

@@ -92,6 +92,7 @@ def test_a_run_finds_its_data_where_the_project_moved(project, tmp_path, monkeyp
 
 
 def test_other_data_are_brought_to_the_size_and_kept_apart(project, caplog):
+    caplog.set_level(logging.INFO, "pyro_vae")
     Image.fromarray(np.zeros((20, 16, 3), np.uint8)).save(project / "images" / "large.png")
     (project / "other").mkdir()
     for k in range(4):
@@ -99,8 +100,52 @@ def test_other_data_are_brought_to_the_size_and_kept_apart(project, caplog):
         Image.fromarray(shade).save(project / "other" / f"{k}.png")
     experiment = Experiment.open("runs/first", data="other")
     assert experiment.dataset.image_shape == (1, 8, 8)
+    found = experiment.evaluate(experiment.load())
+    assert found["images"] == 4 and not experiment.run.evaluation.exists()
+    said = caplog.text
+    assert "other: read like the images of runs/first: 1×8×8, uint8 from 0 to 255" in said
+    assert said.count("read like the images of") == 1 and "not those that" not in said
+
+
+def test_the_evaluation_of_other_data_leaves_the_runs_own_alone(project, tmp_path, caplog):
+    experiment = Experiment.open("runs/first")
     experiment.evaluate(experiment.load())
-    assert not experiment.run.evaluation.exists() and "The data are not those" in caplog.text
+    own = experiment.run.evaluation.read_bytes()
+    write_images(project / "other", 24, seed=1)  # As many as the run was trained on.
+    for record in (True, False):
+        if not record:  # A run of before says nothing of its data.
+            experiment.run.data.unlink()
+            caplog.set_level(logging.INFO, "pyro_vae")
+        other = Experiment.open("runs/first", data="other")
+        assert other.evaluate(other.load())["images"] == 24 and other.on_other_data
+        assert experiment.run.evaluation.read_bytes() == own
+        assert "not those that" not in caplog.text
+    assert "runs/first does not say what it was trained on" in caplog.text
+    again = Experiment.open("runs/first", data="images")
+    assert again.evaluate(again.load())["images"] == 2 and not again.on_other_data
+
+
+def test_a_run_knows_its_own_data_at_another_place_and_divides_them(project, caplog):
+    caplog.set_level(logging.INFO, "pyro_vae")
+    (project / "images").rename(project / "moved")
+    found = Experiment.open("runs/first", data="moved")
+    numbers = found.evaluate(found.load())
+    assert numbers["images"] == 2 and found.run.evaluation.exists() and not found.on_other_data
+    assert "moved: the images that runs/first was trained on" in caplog.text
+    assert [len(part) for part in found.dataset.parts.values()] == [22, 2]
+
+
+@pytest.mark.parametrize("pixels", ["gray", "binarized", "binarized-once"])
+def test_one_image_is_all_that_a_run_needs_later(project, pixels):
+    likelihood = [] if pixels == "gray" else ["--likelihood", "Bernoulli", "--pixels", pixels]
+    start = [*SETTINGS, *likelihood, "--data", "images", "--out", f"runs/{pixels}"]
+    experiment = Experiment.start(start)
+    experiment.train(experiment.build(), progress=False)
+    write_images(project / "new", 1, seed=5)
+    for place in ("new", "new/000.png"):
+        later = Experiment.open(f"runs/{pixels}", data=place)
+        assert list(later.dataset.parts) == ["test"] and later.dataset.test.names == ("000.png",)
+        assert later.evaluate(later.load())["images"] == 1
 
 
 def test_a_run_that_starts_from_another_takes_its_data(project, tmp_path, monkeypatch):

@@ -110,14 +110,91 @@ def test_faults_show_before_the_training_and_during_it(tmp_path):
 def test_what_cannot_be_streamed_is_refused_by_name(tmp_path, source):
     with pytest.raises(data.DataError, match="digits is held in memory"):
         data.load("digits", stream=True)
-    np.save(tmp_path / "floats.npy", np.random.rand(9, 8, 8).astype(np.float32))
-    with pytest.raises(data.DataError, match="float32.*save it as uint8"):
+    np.save(tmp_path / "floats.npy", np.random.randn(9, 8, 8).astype(np.float32))
+    with pytest.raises(data.DataError, match="float32 from -.*not guessed.*--stretch"):
         data.load(tmp_path / "floats.npy", stream=True)
-    np.save(tmp_path / "binary.npy", np.random.randint(0, 2, (9, 8, 8)).astype(np.uint8))
-    with pytest.raises(data.DataError, match="binary values.*save it as uint8 levels"):
-        data.load(tmp_path / "binary.npy", stream=True)
+    np.save(tmp_path / "words.npy", np.full((9, 8, 8), "a"))
+    with pytest.raises(data.DataError, match="images are bytes or floats"):
+        data.load(tmp_path / "words.npy", stream=True)
     with pytest.raises(data.DataError, match="cannot be binarized once"):
         both(source)[1].train.binarized_once()
+
+
+def unit(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).uniform(0, 1, shape)
+
+
+VALUES = {
+    "floats": unit(30, 8, 8).astype(np.float32),
+    "double": unit(30, 3, 8, 8),
+    "half": unit(30, 8, 8, 3).astype(np.float16),
+    "rounding": unit(30, 8, 8) * 1.0005,
+    "16 bits": np.rint(unit(30, 8, 8) * 65535).astype(np.uint16),
+    "12 in 16": np.rint(unit(30, 8, 8) * 4095).astype(np.uint16),
+    "binary": np.rint(unit(30, 8, 8)).astype(np.uint8),
+    "binary at the end": np.concatenate([np.zeros((29, 8, 8), np.uint8), np.eye(8)[None]]),
+    "bytes at the end": np.concatenate([np.eye(8)[None].repeat(29, 0), 7 * np.eye(8)[None]]),
+    "booleans": unit(30, 8, 8) > 0.5,
+    "big-endian": unit(30, 8, 8).astype(">f4"),
+    "whole numbers": np.rint(unit(30, 8, 8) * 255).astype(np.int64),
+    "transparent floats": unit(30, 8, 8, 4),
+}
+STRETCHED = {
+    "hounsfield": np.rint(unit(30, 8, 8) * 4095 - 1024).astype(np.int32),
+    "signed": (2 * unit(30, 8, 8) - 1).astype(np.float32),
+    "12 in 16": VALUES["12 in 16"],
+    "bytes": np.rint(unit(30, 8, 8) * 99).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_values_of_any_type_become_the_same_levels_as_in_memory(tmp_path, kind):
+    np.save(tmp_path / "x.npy", VALUES[kind].astype(VALUES[kind].dtype))
+    check_alike(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("stretch", ["auto", "-100:900"])
+@pytest.mark.parametrize("kind", STRETCHED)
+def test_stretched_values_become_the_same_levels_as_in_memory(tmp_path, kind, stretch):
+    np.save(tmp_path / "x.npy", STRETCHED[kind])
+    check_alike(tmp_path / "x.npy", stretch=stretch)
+
+
+def check_alike(path: Path, **settings) -> None:
+    """Check that a file gives the levels that memory gives, by the same decisions; later, too."""
+    kept, streamed = both(path, **settings)
+    again = data.load(path, stream=True, decisions=kept.decisions)
+    assert streamed.decisions == again.decisions == kept.decisions
+    for part in ("train", "test"):
+        expected = getattr(kept, part).levels()
+        for found in (getattr(streamed, part), getattr(again, part)):
+            assert (
+                torch.equal(found.levels(), expected) and found.names == getattr(kept, part).names
+            )
+            batches = found.batches(7)
+            assert torch.equal(torch.cat(list(batches)), getattr(kept, part).as_float())
+
+
+def test_a_range_is_found_in_chunks(tmp_path, monkeypatch):
+    """A stray value in the last chunk counts, and so does one that is not finite."""
+    monkeypatch.setattr("pyro_vae.data.levels._CHUNK", 100)
+    values = VALUES["floats"].copy()
+    values[-1, -1, -1] = 3
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(data.DataError, match="to 3: scale"):
+        data.load(tmp_path / "x.npy", stream=True)
+    values[-1, -1, -1] = np.nan
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(data.DataError, match="not finite"):
+        data.load(tmp_path / "x.npy", stream=True)
+
+
+def test_floats_stay_in_their_file_where_memory_is_short(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", unit(30, 8, 8))  # 15,360 bytes, and 1,920 as levels
+    monkeypatch.setattr("pyro_vae.data.capacity.memory_bytes", lambda: 30_000)
+    assert data.load(tmp_path / "x.npy").train.streamed
+    monkeypatch.setattr("pyro_vae.data.capacity.memory_bytes", lambda: 40_000)
+    assert not data.load(tmp_path / "x.npy").train.streamed
 
 
 MEASURED = r"""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pyro_vae import VAE, data, evaluate, fit, likelihoods, networks, posteriors, priors
 from pyro_vae._program import SCRIPTS
 from pyro_vae.commands import COMMANDS, main
+from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from pyro_vae.evaluation import log_likelihood, terms
@@ -583,11 +584,87 @@ def test_other_images_are_treated_as_the_runs_were(trained: Path, tmp_path, digi
     given = ["--data", str(tmp_path / "other")]
     main(["encode", str(trained), *given, "--out", str(tmp_path / "codes.csv")])
     found = rows(tmp_path / "codes.csv")
-    assert len(found) == 20 and {row["part"] for row in found} == {"other/train", "other/test"}
+    assert len(found) == 20 and {row["part"] for row in found} == {"other/test"}
+    assert [row["file"] for row in found] == [f"{i:02d}.png" for i in range(20)]
     main(["reconstruct", str(trained), *given, "--out", str(tmp_path / "pictures")])
     pictures = list((tmp_path / "pictures").rglob("*.png"))
     assert len(pictures) == 20
     assert {Image.open(path).size for path in pictures} == {(8, 8)}
+
+
+def test_one_new_image_is_scored_coded_and_reconstructed(trained: Path, tmp_path, digits, capsys):
+    """A folder of one image, or the image itself."""
+    (tmp_path / "new").mkdir()
+    Image.fromarray(digits.test.levels()[3, 0].numpy()).save(tmp_path / "new" / "scan.png")
+    expected = score(Experiment.open(trained).load(), digits.test.select(slice(3, 4)).pad(1))
+    for number, place in enumerate(("new", "new/scan.png")):
+        given = [str(trained), "--data", str(tmp_path / place), "--out"]
+        main(["score", *given, str(tmp_path / f"{number}.csv")])
+        (row,) = rows(tmp_path / f"{number}.csv")
+        assert (row["file"], row["part"]) == ("scan.png", "other/test")
+        assert float(row["elbo"]) == pytest.approx(expected.elbos.item(), rel=1e-5)
+        main(["encode", *given, str(tmp_path / f"{number}.npz")])
+        assert np.load(tmp_path / f"{number}.npz")["mean"].shape[0] == 1
+        main(["reconstruct", *given, str(tmp_path / f"r{number}")])
+        assert [path.name for path in (tmp_path / f"r{number}").iterdir()] == ["scan.png"]
+    said = capsys.readouterr().err
+    assert "not those that" not in said and "read like the images of" not in said
+    main(["score", str(trained), "--data", "digits", "--out", str(tmp_path / "own.csv")])
+    assert {row["part"] for row in rows(tmp_path / "own.csv")} == {"train", "validation", "test"}
+
+
+def test_the_rows_of_an_array_are_found_again(trained: Path, tmp_path, digits: Dataset):
+    images = digits.test.levels(slice(30)).numpy()
+    np.save(tmp_path / "scans.npy", images)
+    given = [str(trained), "--data", str(tmp_path / "scans.npy"), "--out"]
+    main(["score", *given, str(tmp_path / "scores.csv")])
+    main(["encode", *given, str(tmp_path / "codes.npz")])
+    arrays = np.load(tmp_path / "codes.npz")
+    assert arrays["file"].tolist() == [f"scans.npy#{row}" for row in range(30)]
+    expected = score(Experiment.open(trained).load(), ImageData(torch.from_numpy(images)).pad(1))
+    assert [row["file"] for row in rows(tmp_path / "scores.csv")] == [
+        f"scans.npy#{row}" for row in expected.order.tolist()
+    ]
+
+
+def test_pictures_of_other_images_leave_the_runs_own_alone(trained: Path, tmp_path, digits, capsys):
+    main(["analyze", str(trained), "--only", "reconstruct_after_train"])
+    own = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    (tmp_path / "scans").mkdir()
+    for i, levels in enumerate(digits.test.levels(slice(40))):
+        Image.fromarray(levels[0].numpy()).save(tmp_path / "scans" / f"{i:02d}.png")
+    given = ["--only", "reconstruct_after_train", "--data", str(tmp_path / "scans")]
+    for folder in (trained / "analysis_of_scans", tmp_path / "chosen"):
+        more = [] if folder.parent == trained else ["--out", str(folder)]
+        main(["analyze", str(trained), *given, *more])
+        assert {path.name for path in folder.iterdir()} == {
+            "reconstruct_after_train.png",
+            "report.html",
+            "explorer.html",
+            "evaluation.json",
+        }
+        assert json.loads((folder / "evaluation.json").read_text())["images"] == 40
+        page = (folder / "report.html").read_text()
+        assert "40" in page and "no evaluation.json" not in page
+    assert all(path.read_bytes() == content for path, content in own.items())
+    with pytest.raises(SystemExit):
+        main(["analyze", str(trained), "--only", "interpolation", "--out", str(tmp_path / "x")])
+    assert "--out is for several runs, or for other images" in capsys.readouterr().err
+
+
+def test_pictures_of_one_other_image_compare_it_with_the_runs_own(trained: Path, tmp_path, digits):
+    (tmp_path / "new").mkdir()
+    Image.fromarray(digits.test.levels()[3, 0].numpy()).save(tmp_path / "new" / "scan.png")
+    experiment = Experiment.open(trained, data=str(tmp_path / "new"))
+    looked_at = subject_of_run(experiment, device="cpu")
+    assert len(looked_at.test) == 1 and not looked_at.stages and not looked_at.roles_of_test
+    own = Experiment.open(trained).parts[0]
+    assert torch.equal(looked_at.dataset.train.levels(), own.levels())
+    names = ["reconstruct_after_train", "nearest_training_images"]
+    given = ["--data", str(tmp_path / "new"), "--only", *names]
+    main(["analyze", str(trained), *given])
+    found = {path.name for path in (trained / "analysis_of_new").iterdir()}
+    assert {f"{name}.png" for name in names} <= found
 
 
 def test_images_are_written_at_the_size_and_number_asked_for(trained: Path, tmp_path):

@@ -333,7 +333,8 @@ def runs(tmp_path_factory) -> list[Path]:
     torch.set_num_threads(1)
     for name, beta in (("first", 1), ("second", 3)):
         folder = tmp_path_factory.mktemp("trained") / name
-        settings = f"--data digits --epochs 1 --limit 200 --beta {beta} --device cpu --out {folder}"
+        settings = f"--recipe fashion_conv --data digits --epochs 1 --limit 200 --beta {beta}"
+        settings += f" --device cpu --out {folder}"
         experiment = Experiment.start(settings.split())
         experiment.train(experiment.build())
         folders.append(folder)

@@ -55,7 +55,8 @@ def run(folder: Path, script: str, *arguments: object) -> subprocess.CompletedPr
 def trained(tmp_path_factory) -> Path:
     """A folder with a run, of the VAE and of the autoencoder beside it."""
     folder = tmp_path_factory.mktemp("user")
-    settings = ("--data", "digits", "--epochs", 1, "--with-autoencoder", "--device", "cpu")
+    settings = ("--recipe", "fashion_conv", "--data", "digits", "--epochs", 1)
+    settings += ("--with-autoencoder", "--device", "cpu")
     done = run(folder, "train_svi.py", *settings, "--out", "runs/first")
     assert done.returncode == 0, done.stderr
     (folder / "output").write_text(done.stdout)
@@ -323,7 +324,7 @@ def test_a_folder_of_your_own_images(tmp_path):
         ("train_svi.py", ["--data", "fashion-mnst"], "fashion-mnist"),
         ("train_svi.py", ["--data", "digits", "--device", "warp"], "warp"),
         ("train_svi.py", ["--data", "digits", "--lr", "1e9", "--epochs", "1"], "learning rate"),
-        ("train_svi.py", ["--data", "digits", "--likelihood.gray_levels", "false"], "binary"),
+        ("train_svi.py", ["--data", "digits", "--likelihood", "Bernoulli"], "binary"),
         ("train_svi.py", ["--data", "digits", "--schedule.factor", "2"], "--schedule.factor"),
         ("train_svi.py", ["--resume"], "holds no run"),
         ("train_svi.py", ["--epoch", "3"], "--epochs"),

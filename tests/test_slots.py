@@ -340,6 +340,65 @@ def test_a_likelihood_under_which_the_images_cannot_occur_is_refused():
     check_slots(vae, 0.1 + 0.8 * torch.rand(5, *SHAPE))
 
 
+class Folding(torch.nn.Module):
+    """A decoder that takes latent vectors (N, D) alone, as many programs write it."""
+
+    def __init__(self, outputs: int = 1, fold: bool = True) -> None:
+        super().__init__()
+        self.layers, self.outputs = torch.nn.Linear(2, 64 * outputs), outputs
+        self.unflatten, self.fold = torch.nn.Unflatten(1, (outputs, 8, 8)), fold
+
+    def forward(self, z):
+        x = self.layers(z)
+        return x.view(-1, self.outputs, 8, 8) if self.fold else self.unflatten(x)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_network_without_leading_dimensions_is_a_decoder_of_any_likelihood(name, fold, images):
+    make, few = LIKELIHOODS[name], images.select(slice(0, 24))
+    if name == "Bernoulli":
+        few = few.binarized_once()
+    if name == "Normal":
+        make = likelihoods.Normal
+    outputs = make(networks.MLPDecoder(2, SHAPE)).outputs
+    likelihood = make(Folding(outputs, fold))
+    vae = small_vae(likelihood=likelihood)
+    check_slots(vae, few.as_float())
+    fit(vae, few, epochs=1, objective=objectives.IWAE(samples=3), progress=False)
+    assert math.isfinite(evaluate(vae, few, samples=3).log_likelihood)
+    z = torch.randn(2, 3, 4, 2)
+    unfolded, folded = likelihood(z), likelihood(z.flatten(0, 2))
+    assert unfolded.batch_shape == (2, 3, 4)
+    torch.testing.assert_close(vae.images(z).flatten(0, 2), vae.images(z.flatten(0, 2)))
+    assert folded.batch_shape == (24,)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_likelihood_of_ones_own_is_told_how_to_fold_and_unfold(fold):
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = Folding(fold=fold)
+
+        def forward(self, z):
+            return dist.Normal(self.network(z), 1.0).to_event(3)
+
+    class AsTold(Own):
+        def forward(self, z):
+            network = self.network
+            x = network(z.reshape(-1, z.shape[-1]))
+            x = x.reshape(*z.shape[:-1], *x.shape[-3:])
+            return dist.Normal(x, 1.0).to_event(3)
+
+    with pytest.raises(SlotError) as refused:
+        check_slots(small_vae(likelihood=Own()), torch.rand(5, *SHAPE))
+    assert "shape (2, 5, 2)" in str(refused.value)
+    assert "x = network(z.reshape(-1, z.shape[-1]))" in str(refused.value)
+    assert "x = x.reshape(*z.shape[:-1], *x.shape[-3:])" in str(refused.value)
+    check_slots(small_vae(likelihood=AsTold()), torch.rand(5, *SHAPE))
+
+
 def test_a_slot_that_fails_is_named_with_its_input():
     encoder = networks.MLPEncoder(SHAPE)
     vae = small_vae(prior=priors.StandardNormal(3), posterior=posteriors.DiagonalNormal(encoder, 3))

@@ -6,6 +6,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from pyro_vae._files import write_json
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.analysis import PICTURES, Choices, Subject, draw
@@ -17,6 +18,7 @@ from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
 from pyro_vae.experiments.parsing import Parser
+from pyro_vae.training import Run
 
 DESCRIPTION = """Draw every picture of a trained run, and write its report and its latent explorer.
 
@@ -24,9 +26,13 @@ DESCRIPTION = """Draw every picture of a trained run, and write its report and i
     {program} runs/fashion_conv --only interpolation --pair 3 8 --steps 10
     {program} runs/first runs/second --out runs/compared    # side by side
 
-Of one run: pictures, report.html and explorer.html, into its folder. Of several: each picture of
-all of them in one figure, and their numbers in one table, into --out.
+Of one run: pictures, report.html and explorer.html, into its folder; on other images (--data), with
+their evaluation, into a folder of their own. Of several: each picture of all of them in one figure,
+and their numbers in one table, into --out.
 """
+
+#: The most letters of the name of other images that the folder of their pictures is named after.
+LONGEST_NAME = 50
 
 
 def main(arguments: list[str]) -> None:
@@ -38,7 +44,7 @@ def main(arguments: list[str]) -> None:
         for run in dict.fromkeys(settings.run)
     ]
     subjects = [subject(experiment, settings) for experiment in experiments]
-    check(settings, subjects)
+    check(settings, subjects, other=experiments[0].on_other_data)
     if len(experiments) == 1:
         paths = analyze(experiments[0], subjects[0], settings)
     else:
@@ -97,7 +103,8 @@ def options() -> Parser:
     result.add_argument(
         "--out",
         type=str | None,
-        help="folder for a comparison of several runs (default: runs/compared)",
+        help="folder for a comparison of several runs (default: runs/compared), or for one run on "
+        "other images (default: RUN/analysis_of_NAME)",
     )
     result.add_argument("--data", type=str | None, help=DATA)
     result.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
@@ -111,17 +118,23 @@ def subject(experiment: Experiment, settings: Namespace) -> Subject:
     return subject_of_run(experiment, device=settings.device, seed=settings.seed, choices=choices)
 
 
-def check(settings: Namespace, subjects: Sequence[Subject]) -> None:
+def check(settings: Namespace, subjects: Sequence[Subject], *, other: bool = False) -> None:
     """Refuse options that do not fit the pictures or the runs.
+
+    Args:
+        settings: those of the command line.
+        subjects: what the pictures show.
+        other: whether they show other images than those that the run was trained on.
 
     Raises:
         PictureError: there is no picture of that name.
         ConfigurationError: another option does not fit.
     """
     chosen(subjects[0], settings.only)
-    if len(subjects) == 1 and settings.out:
+    if len(subjects) == 1 and settings.out and not other:
         raise ConfigurationError(
-            "--out is for several runs: the pictures of one run go into its folder."
+            "--out is for several runs, or for other images (--data): the pictures of one run go "
+            "into its folder."
         )
     if len(subjects) > 1 and settings.axes != "dimensions":
         raise ConfigurationError("--axes is for one run: a comparison has no explorer.")
@@ -149,9 +162,17 @@ def valid_plane(dimensions: Sequence[int], size: int) -> bool:
 
 
 def analyze(experiment: Experiment, looked_at: Subject, settings: Namespace) -> list[Path]:
-    """Draw the pictures of one run, its report and its explorer, and return the files."""
-    folder = experiment.run.folder
-    pictures = draw(looked_at, folder, settings.only)
+    """Draw the pictures of one run, its report and its explorer, and return the files.
+
+    Those of other images than its own go into another folder, with their evaluation.
+    """
+    run = experiment.run
+    if experiment.on_other_data:
+        inside = run.folder / f"analysis_of_{looked_at.dataset.name[:LONGEST_NAME]}"
+        run = Run(Path(settings.out or inside))
+        within = run.folder if settings.out else experiment.run.folder
+        write_json(run.evaluation, experiment.evaluate(looked_at.vae), within=within)
+    pictures = draw(looked_at, run.folder, settings.only)
     plane = looked_at.choices.plane
-    pages = report.write(looked_at, experiment.run, dimensions=plane, axes=settings.axes)
+    pages = report.write(looked_at, run, dimensions=plane, axes=settings.axes)
     return pictures + pages

@@ -100,9 +100,8 @@ def compare_pictures(name: str, runs: Mapping[str, Subject], folder: Path) -> li
 
 def evaluated(experiment: Experiment, device: str | None) -> dict[str, Any]:
     """Return the numbers that a run reached; it is evaluated now if it was not yet."""
-    return experiment.run.numbers() or experiment.evaluate(
-        experiment.load().to(choose_device(device))
-    )
+    own = {} if experiment.on_other_data else experiment.run.numbers()
+    return own or experiment.evaluate(experiment.load().to(choose_device(device)))
 
 
 def trade_off(numbers: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:

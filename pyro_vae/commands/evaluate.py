@@ -19,7 +19,10 @@ DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each
     {program} runs/fashion_conv --samples 5000 --images 1000 --json
 """
 
-DATA = "where the run's data are now, or other data (default: where they were)"
+DATA = (
+    "where the run's data are now, or other data, which are all test images unless they have parts "
+    "of their own (default: where the run's were)"
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -65,7 +65,8 @@ def add_images(result: Parser, default: str | None = None) -> None:
         "--data",
         type=str | None,
         help="other images, read, sized and padded as the run's were, or where the run's are now: "
-        "a data set's name, a folder or a file (default: the run's, where they were)",
+        "a data set's name, a folder, an array file or one image (default: the run's, where they "
+        "were)",
     )
     result.add_argument(
         "--part",
@@ -108,13 +109,14 @@ def chosen_parts(
 ) -> dict[str, ImageData]:
     """Return the images that the command line asks for, by the names of their parts.
 
-    Those of other data are named "other/train" and so on: the run was not trained on them.
+    Those of other data are named "other/test" and so on: the run was not trained on them. All of
+    them are test images unless the data have parts of their own.
 
     Raises:
         ConfigurationError: there is no such part.
         DataError: the images cannot be had.
     """
-    own = settings.data is None or (experiment.record and not experiment.data_changes)
+    own = not experiment.on_other_data
     parts = parts_of_run(experiment) if own else other_parts(experiment)
     wanted = settings.part or (default if own else None)
     if wanted is None:

@@ -7,7 +7,8 @@ import torch
 
 from pyro_vae.analysis import Choices, Subject
 from pyro_vae.analysis.stages import Stage
-from pyro_vae.experiments import Experiment
+from pyro_vae.data import DataError, ImageData
+from pyro_vae.experiments import ConfigurationError, Experiment
 from pyro_vae.training import choose_device
 from pyro_vae.training.records import warn_once
 from pyro_vae.vae import VAE
@@ -31,18 +32,31 @@ def subject_of_run(
     device, run = choose_device(device), experiment.run.autoencoder
     plain = Experiment.open(run.folder, trust=experiment.trusted) if run.exists() else None
     vae, autoencoder = experiment.load(), plain.load() if plain else None
+    own = not experiment.on_other_data
     return Subject(
         vae.to(device),
-        replace(experiment.dataset, train=experiment.parts[0]),
+        replace(experiment.dataset, train=trained_on(experiment), divided=True),
         history=experiment.history(),
         training_steps=experiment.steps(),
-        stages=stages_of(experiment, vae),
+        stages=stages_of(experiment, vae) if own else (),
         autoencoder=autoencoder.to(device) if autoencoder else None,
-        autoencoder_stages=stages_of(plain, autoencoder) if plain and autoencoder else (),
+        autoencoder_stages=stages_of(plain, autoencoder) if own and plain and autoencoder else (),
         seed=seed,
         choices=choices or Choices(),
-        roles_of_test=experiment.roles_of_test,
+        roles_of_test=experiment.roles_of_test if own else (),
     )
+
+
+def trained_on(experiment: Experiment) -> ImageData:
+    """Return the images that a run was trained on; if they cannot be had, those it is given."""
+    if not experiment.on_other_data:
+        return experiment.parts[0]
+    own = Experiment.open(experiment.run.folder, trust=experiment.trusted)
+    try:
+        return own.parts[0]
+    except (ConfigurationError, DataError) as error:
+        warn_once(f"Pictures cannot show what {own.run.folder} was trained on: {error}")
+        return experiment.dataset.train
 
 
 def stages_of(experiment: Experiment, vae: VAE) -> Sequence[Stage]:

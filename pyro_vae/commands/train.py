@@ -20,9 +20,10 @@ from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.evaluation import has_prior
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.fitting import described
 from pyro_vae.experiments.folders import claimed
 from pyro_vae.outputs import encode, score
-from pyro_vae.recipes import listing
+from pyro_vae.recipes import AUTO, listing
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged
 from pyro_vae.vae import VAE
@@ -44,7 +45,7 @@ SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
 def main(arguments: list[str]) -> None:
     """Train, evaluate and draw what the command line asks for."""
     if asks_for_recipes(arguments):
-        print(listing())
+        print(f"{listing()}\n{AUTO}: fits itself to the images; it is what images get by default")
         return
     keep_freed_memory()
     start = time.perf_counter()
@@ -96,6 +97,8 @@ def train(experiment: Experiment) -> VAE:
     """Train one model, with pictures of the same test images before and during the training."""
     recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
     print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
+    if recipe.name == AUTO:
+        print(described(recipe, experiment.configuration.part_names))
     if experiment.epochs > recipe.epochs:
         print(
             f"There are few images: {experiment.epochs} epochs instead of {recipe.epochs} "
@@ -196,6 +199,22 @@ def stopped(experiment: Experiment) -> str:
     )
 
 
+def kept_weights(experiment: Experiment) -> str:
+    """Return a sentence that says which weights were kept, and whether they were long surpassed."""
+    history = experiment.history()
+    losses = [record.get("validation_loss", math.nan) for record in history]
+    if experiment.recipe.keep == "last" or not losses or math.isnan(losses[0]):
+        return f"  Weights of the last epoch, {len(history)}.\n"
+    best = losses.index(min(losses)) + 1
+    late = ""
+    if best < len(losses) / 2:
+        late = (
+            " Later ones fit the training images only: fewer epochs, more images or a smaller "
+            "model may do better."
+        )
+    return f"  Weights of epoch {best} of {len(losses)}, the best on the validation images.{late}\n"
+
+
 def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
     """Print the numbers reached, and where everything is."""
     run = experiment.run
@@ -218,6 +237,6 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
     }
     lines = [f"  {name:<26}{path}" for name, path in where.items()]
     print(
-        f"\n{numbers}\n\n"
+        f"\n{numbers}\n{kept_weights(experiment)}\n"
         f"{seconds / 60:.1f} minutes in all. Everything is in {run.folder}:\n" + "\n".join(lines)
     )

@@ -12,7 +12,8 @@ from pyro_vae.data.named.cartoons import is_cartoon_folder, load_cartoon_folder
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.array_files import SUFFIXES
 from pyro_vae.data.readers.arrays import load_arrays
-from pyro_vae.data.readers.folders import load_folder
+from pyro_vae.data.readers.folders import load_folder, load_image_file
+from pyro_vae.data.readers.image_formats import SUFFIXES as IMAGE_SUFFIXES
 from pyro_vae.data.resizing import resized
 
 
@@ -32,6 +33,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     skip_corrupt: bool = False,
+    divide: bool = True,
     test_fraction: float = 0.1,
     seed: int = 0,
     stream: bool | None = None,
@@ -43,8 +45,8 @@ def load(
     """Load images to train on and to test with: uint8 tensors in memory, or streams from files.
 
     Args:
-        name: one of `names()`, or the path of a folder of images (see
-            `pyro_vae.data.readers.folders`) or of an array file, `.npy`, `.npz`, `.pt` or `.pth`
+        name: one of `names()`, or the path of a folder of images or of one image file (see
+            `pyro_vae.data.readers.folders`), or of an array file, `.npy`, `.npz`, `.pt` or `.pth`
             (see `pyro_vae.data.readers.arrays`). Write `./mnist` for a folder that has the name
             of a data set.
         data_dir: folder in which named data sets are looked for first. Downloads are kept there
@@ -57,12 +59,15 @@ def load(
             their shorter sides.
         channels: 1 for gray, 3 for RGB. By default images keep their channels.
         skip_corrupt: leave out files that cannot be read, with a warning, instead of raising.
+        divide: draw a test part of data that has none of its own. If False, its `train` and `test`
+            are the same images, all of them in their order: for images that a trained model is
+            given.
         test_fraction: the share of images, at least one, held out as the test part of data that
-            has none of its own.
+            has none of its own. Frames of one file stay in one part.
         seed: of the draw of that test part, and of the order of the images in a folder.
-        stream: leave the images of a folder, or the bytes of an `.npy` file, in their files and
-            read them batch by batch (see `pyro_vae.data.streams`). By default this is done for
-            images that would take more than half of the memory of this machine.
+        stream: leave the images of a folder, or of an `.npy` file, in their files and read them
+            batch by batch (see `pyro_vae.data.streams`). By default this is done for images that
+            would take more than half of the memory of this machine.
         stretch: the values that become black and white, as (low, high) or "LOW:HIGH", or "auto"
             for the smallest and the largest value of all parts. By default values become levels
             by the rules of `pyro_vae.data.levels`.
@@ -87,6 +92,7 @@ def load(
         size=size,
         channels=channels,
         skip_corrupt=skip_corrupt,
+        divide=divide,
         test_fraction=test_fraction,
         seed=seed,
         stream=stream,
@@ -101,8 +107,8 @@ def load(
     found = named(data_dir, options) if named else _load_path(name, options)
     if stream and not found.train.streamed:
         raise DataError(
-            f"{name} is held in memory: only the images of a folder and the bytes of an .npy file "
-            "can be read batch by batch; leave out stream=True"
+            f"{name} is held in memory: only the images of a folder and those of an .npy file can "
+            "be read batch by batch; leave out stream=True"
         )
     return resized(found, options)
 
@@ -134,12 +140,14 @@ def _load_existing(path: Path, asked: str, options: LoadOptions) -> Dataset:
         return load_cartoon_folder(path, options) if cartoons else load_folder(path, options)
     if not path.exists():
         raise DataError(_unknown(asked))
-    if path.suffix not in SUFFIXES:
-        raise DataError(
-            f"{path} is neither a folder of images nor one of {', '.join(SUFFIXES)}: "
-            "give the folder that holds the images, or an array file"
-        )
-    return load_arrays(path, options)
+    if path.suffix in SUFFIXES:
+        return load_arrays(path, options)
+    if path.name.lower().endswith(IMAGE_SUFFIXES):
+        return load_image_file(path, options)
+    raise DataError(
+        f"{path} is neither a folder of images nor one of {', '.join(SUFFIXES)}, nor an image "
+        "file: give the folder that holds the images, an array file or an image file"
+    )
 
 
 def _unknown(asked: str) -> str:

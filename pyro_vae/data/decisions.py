@@ -19,7 +19,7 @@ GROUNDS = {"white": 255, "black": 0, "gray": 128}
 #: A fourth channel of an array that is not transparency is kept.
 KEEP = "keep"
 FRAMES = ("all", "first")
-_RULES = (1, 2)
+_RULES = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Decisions:
     True
     """
 
-    rules: int = 2
-    """1: as version 0.2 read data, for runs without a record. 2: today's rules."""
+    rules: int = 3
+    """1: as version 0.2 read data, for runs without a record. 2: as the first records have it, when
+    frames of one file could lie in several parts. 3: today's rules."""
     ranges: Mapping[str, Range] = field(default_factory=dict)
     """Kind of values ("uint8", "uint16", "float", ...) -> those that became levels 0 and 255."""
     stretch: Range | None = None
@@ -53,7 +54,7 @@ class Decisions:
 
     def __post_init__(self) -> None:
         if self.rules not in _RULES or isinstance(self.rules, bool):
-            raise DataError(f"rules must be 1 or 2, not {self.rules!r}")
+            raise DataError(f"rules must be 1, 2 or 3, not {self.rules!r}")
         ranges = _mapping("ranges", self.ranges)
         object.__setattr__(self, "ranges", {k: checked_range(k, v) for k, v in ranges.items()})
         if self.stretch is not None:

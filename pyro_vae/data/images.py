@@ -248,7 +248,7 @@ class ImageData:
 
     def _batches(self, batch_size: int, order: Tensor | None) -> Iterator[Tensor]:
         if isinstance(self.images, Stream):
-            order = torch.arange(len(self)) if order is None else order
+            order = torch.arange(len(self), device="cpu") if order is None else order
             for levels in self.images.batches(order.split(batch_size)):
                 yield self._to_float(levels)
         elif order is None:
@@ -332,7 +332,8 @@ def _picked(names: tuple[str, ...], indices: slice | Tensor) -> tuple[str, ...]:
     """Return the names at indices that a tensor would take."""
     if isinstance(indices, slice):
         return names[indices]
-    return tuple(names[index] for index in torch.arange(len(names))[indices.cpu()].tolist())
+    chosen = torch.arange(len(names), device="cpu")[indices.cpu()]
+    return tuple(names[index] for index in chosen.tolist())
 
 
 def _vector(value: object, *further: torch.dtype) -> bool:
@@ -360,7 +361,8 @@ def _kind(value: object) -> str:
 class Dataset:
     """Images of one shape in two parts: `train` to learn from, `test` to evaluate on.
 
-    Some data have a third part, `validation`.
+    Some data have a third part, `validation`. Images that a trained model is given are not divided
+    (`load(..., divide=False)`): `train` and `test` are then the same `ImageData`.
 
     Raises:
         DataError: the parts have different image shapes, or one is empty.
@@ -385,6 +387,8 @@ class Dataset:
     """The images to validate on, where the data have such a part of their own."""
     decisions: Decisions | None = None
     """What was decided about the data as they were read; `load` can be given it again."""
+    divided: bool = True
+    """Whether there are parts; otherwise `train` and `test` are the same images, all there are."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -425,8 +429,12 @@ class Dataset:
 
     @property
     def parts(self) -> dict[str, ImageData]:
-        """The parts by name: train, validation if there is one, and test."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        """The parts by name: train, validation if there is one, and test.
+
+        Images that are not divided are the test part alone.
+        """
+        train = self.train if self.divided else None
+        parts = {"train": train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
     @property
@@ -442,7 +450,8 @@ class Dataset:
         """
         if not callable(change):
             raise DataError(f"change must be a function of ImageData, not {_kind(change)}")
-        train, test = change(self.train), change(self.test)
+        train = change(self.train)
+        test = change(self.test) if self.divided else train
         validation = None if self.validation is None else change(self.validation)
         return replace(self, train=train, test=test, validation=validation)
 

@@ -9,6 +9,7 @@
 | anything else | nothing is guessed: `stretch` must say |
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ _ROUNDING = 1e-3  # of floats beyond 0 and 1: a quarter of a level
 _FEW = 16  # levels out of 256: fewer look black
 _SMALL_SHARE = 0.25  # of the range of 16 bits: less leaves fewer than 64 levels
 _16_BITS = 65535
+_CHUNK = 2**22  # values looked at at a time
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,28 @@ class Extent:
         return Extent(low, high, self.whole and other.whole)
 
 
-def extent_of(values: np.ndarray, what: str = "") -> Extent:
-    """Return the extent of an array of numbers.
+def extent_of(values: np.ndarray, what: str = "", enough: float = math.inf) -> Extent:
+    """Return the extent of an array of numbers, which may lie in a file.
+
+    Args:
+        values: the numbers; they are looked at in chunks.
+        what: their name in messages.
+        enough: look no further than a chunk that holds a larger number.
 
     Raises:
         DataError: some are not finite.
     """
+    found: Extent | None = None
+    step = max(1, _CHUNK * len(values) // values.size)
+    for start in range(0, len(values), step):
+        found = _extent_of(values[start : start + step], what).joined(found)
+        if found.high > enough:
+            break
+    assert found is not None, "There are no values."
+    return found
+
+
+def _extent_of(values: np.ndarray, what: str) -> Extent:
     low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise DataError(f"{what} holds values that are not finite: replace them first".strip())

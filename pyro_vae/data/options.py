@@ -24,6 +24,7 @@ class LoadOptions:
     size: int | tuple[int, int] | None = None
     channels: int | None = None
     skip_corrupt: bool = False
+    divide: bool = True
     test_fraction: float = 0.1
     seed: int = 0
     stream: bool | None = None
@@ -48,6 +49,8 @@ class LoadOptions:
             raise DataError(f"channels must be 1 (gray) or 3 (RGB), not {self.channels!r}")
         if not isinstance(self.skip_corrupt, bool):
             raise DataError(f"skip_corrupt must be True or False, not {self.skip_corrupt!r}")
+        if not isinstance(self.divide, bool):
+            raise DataError(f"divide must be True or False, not {self.divide!r}")
         fraction: Any = self.test_fraction
         if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
             raise DataError(f"test_fraction must be between 0 and 1, not {fraction!r}")

@@ -50,7 +50,7 @@ def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
     if not dataset.train.streamed:
         channels, height, width = wanted
         refuse_too_large(
-            (len(dataset.train) + len(dataset.test)) * channels * height * width,
+            sum(map(len, dataset.parts.values())) * channels * height * width,
             options,
             f"{dataset.train.source}, at {channels}×{height}×{width},",
             "choose a smaller size (size=64, --size 64)",

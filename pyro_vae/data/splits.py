@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.messages import DataError
-from pyro_vae.data.options import check_seed
+from pyro_vae.data.options import LoadOptions, check_seed
 
 
 def shuffled(count: int, seed: int) -> Tensor:
@@ -21,7 +21,7 @@ def shuffled(count: int, seed: int) -> Tensor:
         DataError: the seed is not a whole number from 0 to 2^63 - 1.
     """
     check_seed(seed)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed)))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed)), device="cpu")
 
 
 def held_out_count(name: str, count: int, fraction: float) -> int:
@@ -33,11 +33,23 @@ def held_out_count(name: str, count: int, fraction: float) -> int:
     if count < 2:
         raise DataError(
             f"{name}: {count} image cannot be split into a training and a test part: "
-            "add images, at least 2 are needed"
+            "add images, at least 2 are needed, or leave it undivided for a trained model "
+            "(divide=False)"
         )
     if not 0 < fraction < 1:
         raise DataError(f"the fraction of test images must be between 0 and 1, not {fraction!r}")
     return min(max(round(count * fraction), 1), count - 1)
+
+
+def divided(name: str, data: ImageData, options: LoadOptions) -> Dataset:
+    """Draw a test part as the options say; or leave images undivided, if they say so.
+
+    Raises:
+        DataError: as `split_by_seed`.
+    """
+    if not options.divide:
+        return Dataset(name, data, data, divided=False)
+    return split_by_seed(name, data, options.test_fraction, options.seed)
 
 
 def split_by_seed(name: str, data: ImageData, fraction: float, seed: int) -> Dataset:

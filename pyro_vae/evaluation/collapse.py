@@ -14,6 +14,7 @@ from pyro_vae._arguments import Codes, Count, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
+from pyro_vae.distributions.base import precise
 from pyro_vae.evaluation.fitting import require_images
 from pyro_vae.vae import VAE, mean_of
 
@@ -51,8 +52,8 @@ def active_units(means: Codes, others: Codes | None = None) -> Tensor:
         >>> active_units(means)
         tensor([ True, False])
     """
-    means = means.double()
-    estimates = means if others is None else others.double()
+    means = precise(means)
+    estimates = means if others is None else precise(others)
     products = (means - means.mean(0)) * (estimates - estimates.mean(0))
     chance = 0.0 if others is None else 3 * products.std(0) / len(products) ** 0.5
     return products.mean(0) > ACTIVE_VARIANCE + chance
@@ -155,7 +156,8 @@ def _what_is_left(rate: float, active: int, units: str) -> str:
             f"{units}: the posterior is nearly the same for every image. The rate of {rate:.2f} "
             "nats is its distance from the prior, not information about an image."
         )
-    return f"the latent vector carries {rate:.2f} nats about an image, and {units}."
+    carried = max(round(rate, 2), 0.0)  # An estimate from draws may fall below 0.
+    return f"the latent vector carries {carried:.2f} nats about an image, and {units}."
 
 
 def _held(values: int | None) -> str:

@@ -21,16 +21,18 @@ from pyro_vae._spelling import current, with_current_options
 from pyro_vae.data import Dataset, load
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.experiments.data_record import kept_data, located
+from pyro_vae.experiments.fitting import fitted, usual
 from pyro_vae.experiments.parsing import Parser, class_name, imported
 from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
-from pyro_vae.recipes import RECIPES, Recipe
+from pyro_vae.recipes import AUTO, RECIPES, Recipe
 from pyro_vae.recipes.recipe import MOST_EPOCHS
 from pyro_vae.training import Run
 from pyro_vae.training.optimizers import optimizers
 from pyro_vae.training.records import RunFileError, read_settings, shown
 
 THE_RUN, THE_DATA, THE_TRAINING = "the run", "the data", "the training"
-GROUPS = (THE_RUN, THE_DATA, "the model", THE_TRAINING)
+THE_MODEL = "the model"
+GROUPS = (THE_RUN, THE_DATA, THE_MODEL, THE_TRAINING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,9 @@ class RunOptions(Settings):
     """What a run is asked for besides the settings of its recipe."""
 
     recipe: str = setting(
-        help=f"recipe to train: {', '.join(RECIPES)}; `help` describes each", group=THE_RUN
+        help=f"recipe to train: {AUTO}, which fits itself to the images and is the default for "
+        f"images of your own, or {', '.join(RECIPES)}; `help` describes each",
+        group=THE_RUN,
     )
     as_published: bool = setting(
         False, "train with the published settings", group=THE_RUN, flag=True
@@ -53,7 +57,12 @@ class RunOptions(Settings):
     out: str | None = setting(
         None, "run folder (default: runs/RECIPE, the next free one)", group=THE_RUN
     )
-    resume: bool = setting(False, "continue the run in --out", group=THE_RUN, flag=True)
+    resume: bool = setting(
+        False,
+        "continue the run in --out (default: the last one of --recipe, or of all)",
+        group=THE_RUN,
+        flag=True,
+    )
     trust: bool = setting(
         False,
         "run the code of the user's own parts named in the configuration",
@@ -62,7 +71,7 @@ class RunOptions(Settings):
     )
     start_from: str | None = setting(
         None,
-        "run folder whose weights to start from; its data and their settings are taken unless "
+        "run folder whose weights to start from; its model and data are taken unless a recipe or "
         "others are given",
         group=THE_RUN,
     )
@@ -123,6 +132,8 @@ def _by_group(settings: dict[str, Setting]) -> dict[str, Setting]:
 #: Every setting of a recipe, by name, and every option beside them.
 SETTINGS = _by_group(declared(Recipe))
 OPTIONS = declared(RunOptions)
+#: The names of all recipes.
+NAMES = (AUTO, *RECIPES)
 #: Changes after which a loss on the source's scale would mean nothing.
 INCOMPARABLE = {"prior", "likelihood", "latent_size", "pixels"}
 #: A comment before settings: the parser would open a file that is named like them, and no file has
@@ -146,6 +157,8 @@ class Configuration:
         own: the dotted paths of the parts that are the user's own, by name.
         decisions: how the data are read, where that was decided before.
         size: (H, W) that other data are brought to, before they are padded.
+        seen: the images, where the recipe was fitted to them.
+        later: whether the data are given to a trained run, and need not be divided into parts.
     """
 
     recipe: Recipe
@@ -155,6 +168,13 @@ class Configuration:
     own: Mapping[str, str] = field(default_factory=dict)
     decisions: Decisions | None = None
     size: tuple[int, int] | None = None
+    seen: Dataset | None = None
+    later: bool = False
+
+    @property
+    def part_names(self) -> dict[str, str]:
+        """The name of the class of each part of the model and its training."""
+        return {part: class_name(_path_of(self.settings[part])) for part in _parts()}
 
     def text_with(self, **settings: Any) -> str:
         """Return the text with settings that only the images decide."""
@@ -166,6 +186,8 @@ class Configuration:
         Raises:
             DataError: they cannot be had, or are not as they should be.
         """
+        if self.seen is not None:
+            return self.seen
         recipe, settings = self.recipe, self.settings
         found = load(
             recipe.data,
@@ -173,12 +195,15 @@ class Configuration:
             size=self.size or recipe.size,
             channels=recipe.channels,
             skip_corrupt=settings.skip_corrupt,
+            divide=not self.later,
             stream=settings.stream,
             stretch=settings.stretch,
             ground=settings.ground,
             frames=settings.frames,
             decisions=self.decisions,
         ).pad(recipe.padding)
+        if recipe.pixels == "binarized-once" and not found.divided:
+            return found.map(lambda part: part.binarized_once(settings.seed + 1))
         if recipe.pixels == "binarized-once":
             train, test, validation = found.train, found.test, found.validation
             return replace(  # Each with noise of its own.
@@ -215,6 +240,38 @@ def parse(
     arguments, saved = _with_configuration(with_current_options(arguments))
     recipe = choose_recipe(arguments, saved)
     check_parts(arguments)
+    parsed = partial(_parsed, arguments, saved, description, program, exits)
+    if recipe.name != AUTO or not _to_be_fitted(arguments, saved):
+        return parsed(recipe)
+    unfitted = parsed(recipe)
+    images = unfitted.dataset()
+    fitting = fitted(images, unfitted.settings.limit)
+    if unfitted.settings.autoencoder:
+        fitting = fitting.as_autoencoder()
+    found = parsed(fitting.with_settings(data=unfitted.recipe.data))
+    # Images that the recipe makes smaller are read anew.
+    return replace(found, seen=images if found.recipe.size == unfitted.recipe.size else None)
+
+
+def _to_be_fitted(arguments: Sequence[str], saved: Mapping[str, Any]) -> bool:
+    """Return whether a recipe is yet to be fitted to its images.
+
+    What a run has written down of it is complete; a run that is resumed has been fitted, too.
+    """
+    asked = _look(arguments, (), ("help", "resume"))
+    helps = asked.help or "-h" in arguments or any(".help" in each for each in arguments)
+    return not (helps or asked.resume or {"encoder", "epochs"} <= saved.keys())
+
+
+def _parsed(
+    arguments: Sequence[str],
+    saved: Mapping[str, Any],
+    description: str,
+    program: str | None,
+    exits: bool,
+    recipe: Recipe,
+) -> Configuration:
+    """Return the configuration of arguments, whose defaults are a recipe's."""
     # An optimizer of another class starts from its own defaults, not from those of the recipe's.
     own = recipe.with_settings(optimizer=_optimizer(arguments, saved) or recipe.optimizer)
     reader = parser(own, description, program, exits=exits)
@@ -229,7 +286,11 @@ def parse(
     defaults = reader.get_defaults()
     defaults["optimizer"] = _given_alone(_namespace(as_setting(recipe.optimizer)))
     defaults["epochs"] = recipe.epochs if settings.epochs else None
-    changed = tuple(name for name in SETTINGS if settings[name] != defaults[name])
+    # What was chosen for the images of a run is not told apart from what was asked for.
+    chosen_before = saved if recipe.name == AUTO else {}
+    changed = tuple(
+        name for name in SETTINGS if settings[name] != defaults[name] and name not in chosen_before
+    )
     chosen = {name: made[name] for name in SETTINGS} | {
         "epochs": int(settings.epochs or recipe.epochs)
     }
@@ -338,11 +399,17 @@ def choose_recipe(arguments: Sequence[str], saved: dict[str, Any] | None = None)
     """
     saved = saved or {}
     chosen = _look(arguments, ("recipe", "data"), ("as-published", "autoencoder"))
-    name = chosen.recipe or saved.get("recipe") or next(iter(RECIPES))
-    if name not in RECIPES:
-        raise ConfigurationError(f"There is no recipe {name!r}. {suggestion(name, RECIPES)}")
-    recipe = RECIPES[name]
+    own = chosen.data is not None and not saved and not chosen.as_published
+    name = chosen.recipe or saved.get("recipe") or (AUTO if own else next(iter(RECIPES)))
+    if name not in NAMES:
+        raise ConfigurationError(f"There is no recipe {name!r}. {suggestion(name, NAMES)}")
+    recipe = usual() if name == AUTO else RECIPES[name]
     if chosen.as_published or saved.get("as_published"):
+        if name == AUTO:
+            raise ConfigurationError(
+                f"--as-published: the recipe {AUTO} has not been published. Choose one that has "
+                f"(--recipe): {', '.join(RECIPES)}."
+            )
         recipe = recipe.as_published()
     if chosen.autoencoder or saved.get("autoencoder"):
         recipe = recipe.as_autoencoder()
@@ -453,9 +520,11 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
 
     In today's names: what earlier versions saved is read like any other.
     """
-    given = _look(arguments, ("config", "start-from"), ("trust", "resume"))
+    given = _look(arguments, ("config", "start-from", "recipe"), ("trust", "resume"))
     if given.start_from not in (None, "null") and not given.resume:
-        first = _data_settings(Path(given.start_from))
+        named = given.recipe is not None or given.config is not None
+        first = _taken_over(Path(given.start_from), THE_DATA, *[THE_MODEL] * (not named))
+        _check_trusted(first, Path(given.start_from) / "config.yaml", trust=given.trust)
     else:
         first = {}
     before = [_as_configuration(first)] if first else []
@@ -480,8 +549,8 @@ def _as_configuration(saved: Mapping[str, Any]) -> str:
     return f"--config={_NO_PATH}{yaml.safe_dump(dict(saved), sort_keys=False)}"
 
 
-def _data_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a run's data, which one that starts from its weights takes over.
+def _taken_over(folder: Path, *groups: str) -> dict[str, Any]:
+    """Return the settings of a run that one that starts from its weights takes over.
 
     None where the folder holds no run: this is said where its weights are read.
     """
@@ -491,8 +560,13 @@ def _data_settings(folder: Path) -> dict[str, Any]:
     except (OSError, RunFileError):
         return {}
     known = SETTINGS | OPTIONS
-    found = {name: value for name, value in saved.items() if name in known}
-    found = {name: value for name, value in found.items() if known[name].group == THE_DATA}
+    found = {
+        name: value
+        for name, value in saved.items()
+        if name in known and (known[name].group in groups or name == "recipe")
+    }
+    if THE_MODEL not in groups:
+        found.pop("recipe", None)
     for name, value in found.items():
         _check_saved(name, value, run.configuration)
     if isinstance(found.get("data"), str):
@@ -520,13 +594,22 @@ def _saved(path: Path, *, trust: bool) -> dict[str, Any]:
         raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from None
     for name, value in saved.items():
         _check_saved(name, value, path)
+    _check_trusted(saved, path, trust=trust)
+    return saved
+
+
+def _check_trusted(saved: Mapping[str, Any], path: Path, *, trust: bool) -> None:
+    """Refuse settings from a file that name code from outside the library, unless it is trusted.
+
+    Raises:
+        ConfigurationError: it says what they name, and how to run it.
+    """
     try:
         own = own_parts(saved, {part: _factories(part) for part in _parts()})
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
     if own and not trust:
         raise ConfigurationError(_untrusted(path, own))
-    return saved
 
 
 def _check_saved(name: str, value: Any, path: Path) -> None:
@@ -548,9 +631,9 @@ def _check_saved(name: str, value: Any, path: Path) -> None:
         )
     if known.name == "recipe" and not isinstance(value, str):
         raise ConfigurationError(f"{path}: {name}: {shown(value)} is not a setting and its value.")
-    if known.name == "recipe" and value not in RECIPES:
+    if known.name == "recipe" and value not in NAMES:
         raise ConfigurationError(
-            f"{path}: There is no recipe {shown(value)}. {suggestion(value, RECIPES)}"
+            f"{path}: There is no recipe {shown(value)}. {suggestion(value, NAMES)}"
         )
     if value is None and not (known.optional or known.name == "epochs"):
         raise ConfigurationError(f"{path}: {name} must be {known.accepted}, got nothing.")

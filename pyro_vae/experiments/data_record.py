@@ -17,6 +17,7 @@ import torch
 from pyro_vae._files import read_text, write_json
 from pyro_vae.data import Dataset, ImageData, names
 from pyro_vae.data.decisions import Decisions
+from pyro_vae.data.messages import say
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.training import Run
@@ -49,6 +50,26 @@ class DataRecord:
     shape: tuple[int, ...]
     parts: Mapping[str, Part]
     decisions: Decisions
+
+    @property
+    def images(self) -> int:
+        """The number of images of all parts."""
+        return sum(int(part["images"] or 0) for part in self.parts.values())
+
+    @property
+    def treatment(self) -> str:
+        """How the images were treated, in words: "1×8×8, uint16 from 0 to 65535"."""
+        words = ["×".join(map(str, self.shape))]
+        if self.decisions.stretch is not None:
+            words.append("values from {:g} to {:g}".format(*self.decisions.stretch))
+        else:
+            words += [
+                f"{kind} from {low:g} to {high:g}"
+                for kind, (low, high) in self.decisions.ranges.items()
+            ]
+        if self.decisions.ground is not None:
+            words.append(f"transparent images on {self.decisions.ground}")
+        return ", ".join(words)
 
     def changes(self, found: Mapping[str, Part]) -> list[str]:
         """Return how data differ from those of the record, a clause for each part.
@@ -109,6 +130,20 @@ def located(data: str, run: Run, record: DataRecord | None) -> str:
         f"The data of {run.folder}, {data}, are not there. Looked for: {looked}. Say where they "
         "are: --data PATH."
     )
+
+
+def tell_later(run: Run, dataset: Dataset, record: DataRecord | None, *, own: bool) -> None:
+    """Say in one line what data are that a trained run is given."""
+    given = dataset.test.source
+    if own:
+        say(f"{given}: the images that {run.folder} was trained on")
+    elif record is None:
+        say(
+            f"{given}: {run.folder} does not say what it was trained on, so all of these images "
+            "are taken, whether it knows them or not"
+        )
+    else:
+        say(f"{given}: read like the images of {run.folder}: {record.treatment}")
 
 
 def _read(path: Path) -> DataRecord:

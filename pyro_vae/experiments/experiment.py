@@ -35,8 +35,10 @@ from pyro_vae.experiments.data_record import (
     kept_data,
     located,
     summary,
+    tell_later,
 )
 from pyro_vae.experiments.folders import folder_for, folder_to_resume
+from pyro_vae.experiments.parsing import MADE_WITH
 from pyro_vae.experiments.provenance import record_start
 from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau
@@ -88,12 +90,13 @@ class Experiment:
         """
         configuration = parse(arguments, description, called)
         if configuration.settings.resume:
-            run = Run(folder_to_resume(configuration))
+            named = any(each.partition("=")[0] == "--recipe" for each in arguments)
+            run = Run(folder_to_resume(configuration, named=named))
             record = kept_data(run)
             return cls(_as_before(resumed(run.folder, arguments), record), run, record)
         source = configuration.settings.start_from
         if source is not None and (record := kept_data(Run(Path(source)))) is not None:
-            configuration = replace(configuration, decisions=record.decisions)
+            configuration = replace(configuration, decisions=record.decisions, seen=None)
         return cls(configuration, Run(folder_for(configuration)))
 
     @classmethod
@@ -105,7 +108,8 @@ class Experiment:
         Args:
             folder: the run folder.
             trust: import the user's own parts that its configuration names, and run their code.
-            data: where its data are now, or other data, which are sized and read like its own.
+            data: where its data are now, or other data, which are sized and read like its own, and
+                are all test images unless they have parts of their own.
 
         Raises:
             ConfigurationError: the folder holds no run, or one that needs to be trusted.
@@ -145,7 +149,9 @@ class Experiment:
             ConfigurationError: they are not where they were; it says where it looked.
             DataError: they cannot be had, or are not as they should be.
         """
-        if self.record and (changes := self.record.changes(self._summary)):
+        if self.configuration.later:
+            tell_later(self.run, self._loaded, self.record, own=not self.on_other_data)
+        elif self.record and (changes := self.record.changes(self._summary)):
             warn_once(
                 f"The data are not those that {self.run.folder} was trained on: "
                 f"{'; '.join(changes)}."
@@ -164,13 +170,23 @@ class Experiment:
             place = located(self.recipe.data, self.run, self.record)
             recipe = configuration.recipe.with_settings(data=place)
             configuration = replace(configuration, recipe=recipe)
-        return configuration.dataset()
+        found = configuration.dataset()
+        if found.divided or self.record is None or len(found.test) != self.record.images:
+            return found
+        # They may be the run's own, which were divided.
+        divided = replace(configuration, later=False).dataset()
+        return found if self.record.changes(summary(divided)) else divided
 
     @property
     def data_changes(self) -> list[str]:
         """How the data differ from those that the run was trained on, a clause for each part."""
         record = kept_data(self.run)  # A training that was continued has written it anew.
         return record.changes(self._summary) if record else []
+
+    @property
+    def on_other_data(self) -> bool:
+        """Whether the data are given to the run, and are not those that it was trained on."""
+        return self.configuration.later and (self.record is None or bool(self.data_changes))
 
     @cached_property
     def parts(self) -> tuple[ImageData, ImageData]:
@@ -231,7 +247,12 @@ class Experiment:
             self.recipe.parts()
             make_optimizer(self.recipe, [torch.nn.Parameter(torch.zeros(1))])
             return self.recipe.build(shape)
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
+            made = ", ".join(f"{part}({given})" for part, given in MADE_WITH.items())
+            raise ConfigurationError(
+                f"The model cannot be built: {error}. Its parts are made with {made}."
+            ) from error
+        except ValueError as error:
             raise ConfigurationError(f"The model cannot be built: {error}") from error
 
     def load(self) -> VAE:
@@ -299,7 +320,9 @@ class Experiment:
         """
         test = self.dataset.test.select(slice(images))
         numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
-        whole = len(test) == len(self.dataset.test) and not self.data_changes
+        whole = len(test) == len(self.dataset.test) and not (
+            self.data_changes or self.on_other_data
+        )
         if whole and samples >= self._samples_kept():
             write_json(self.run.evaluation, numbers, within=self.run.folder)
         return numbers
@@ -351,13 +374,15 @@ def _as_before(configuration: Configuration, record: DataRecord | None) -> Confi
 def _on(configuration: Configuration, data: str, record: DataRecord | None) -> Configuration:
     """Return a configuration on other data, brought to the size and the channels of the run's."""
     recipe = configuration.recipe.with_settings(data=data)
+    later = record is not None or data != configuration.recipe.data
     if record is None:
-        return replace(configuration, recipe=recipe)
+        return replace(configuration, recipe=recipe, later=later)
     channels, height, width = record.shape
     if channels in (1, 3):  # Others are as the data have them.
         recipe = recipe.with_settings(channels=channels)
     margin = 2 * recipe.padding
-    return replace(configuration, recipe=recipe, size=(height - margin, width - margin))
+    size = (height - margin, width - margin)
+    return replace(configuration, recipe=recipe, size=size, later=later)
 
 
 def take_weights(vae: VAE, earlier: Run) -> None:

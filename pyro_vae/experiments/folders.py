@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from pyro_vae._files import write_text
@@ -14,6 +14,8 @@ from pyro_vae.training.run_folder import kept_if_begun
 
 #: A file of a start that has not ended: if it is killed, the next start may clear the folder.
 STARTING = ".starting"
+#: Where the folders of runs are, unless another is given.
+RUNS = Path("runs")
 
 
 def folder_for(configuration: Configuration) -> Path:
@@ -71,17 +73,20 @@ def claimed(run: Run, *, resume: bool) -> Iterator[None]:
                 (run.folder / STARTING).unlink(missing_ok=True)
 
 
-def folder_to_resume(configuration: Configuration) -> Path:
-    """Return the folder of the run to resume: the one given, or the last of runs/NAME, ..."""
+def folder_to_resume(configuration: Configuration, *, named: bool) -> Path:
+    """Return the folder of the run to resume.
+
+    This is the one given, the last of runs/NAME, runs/NAME-2, ... of a recipe that was `named`, or
+    else the run in runs/ that was trained last.
+    """
     if configuration.settings.out is not None:
         return Path(configuration.settings.out)
-    latest = None
-    for folder in _numbered(configuration):
-        if not folder.exists():
-            break
-        if Run(folder).exists():
-            latest = folder
-    return latest or next(_numbered(configuration))
+    first = RUNS / configuration.recipe.name
+    if named:
+        numbered = takewhile(Path.exists, _numbered(configuration))
+        return next((each for each in reversed(list(numbered)) if Run(each).exists()), first)
+    runs = [Run(folder) for folder in sorted(RUNS.glob("*"))]
+    return max((run for run in runs if run.exists()), key=Run.trained, default=Run(first)).folder
 
 
 def _claim(folder: Path) -> bool:
@@ -96,6 +101,6 @@ def _claim(folder: Path) -> bool:
 def _numbered(configuration: Configuration) -> Iterator[Path]:
     """Yield runs/NAME, runs/NAME-2, runs/NAME-3, ..."""
     name = configuration.recipe.name
-    yield Path("runs") / name
+    yield RUNS / name
     for number in count(2):
-        yield Path("runs") / f"{name}-{number}"
+        yield RUNS / f"{name}-{number}"

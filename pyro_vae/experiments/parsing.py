@@ -19,6 +19,16 @@ Given = tuple[str, str]
 """An option, without its dashes, and its value."""
 
 
+#: What a part is made with, by its name: the arguments that recipes give it.
+MADE_WITH = {
+    "prior": "latent_size",
+    "likelihood": "decoder",
+    "posterior": "encoder, latent_size",
+    "encoder": "image_shape",
+    "decoder": "latent_size, image_shape",
+}
+
+
 class Parser(ArgumentParser):
     """A parser whose errors name the nearest option, and the setting of a part that is wrong."""
 
@@ -200,7 +210,8 @@ def _bad_class(option: str, base: type, path: str) -> str | None:
     else:
         if inspect.isclass(kind) and issubclass(kind, base):
             return None
-        problem = "it is another kind of thing"
+        made_with = f"; it is made with ({MADE_WITH[option]})" if option in MADE_WITH else ""
+        problem = f"derive it from that class{made_with}"
     return f"--{option}: {path} cannot be used, it must be the path of a {wanted}: {problem}."
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_vae._arguments import Count, Seed, checked
 from pyro_vae.data import ImageData
+from pyro_vae.distributions.base import precise
 from pyro_vae.outputs.files import NPZ, Column, require_table, write_csv, write_npz
 from pyro_vae.outputs.parts import SomeParts, batches_of, named_parts, names_of, parts_of
 from pyro_vae.vae import VAE, mean_of
@@ -192,12 +193,13 @@ def _moments(
 def _of_draws(q: dist.TorchDistribution, draws: int) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of draws; one is held at a time (Welford, 1962)."""
     z = q.sample()
-    mean, squares = z.double(), torch.zeros_like(z, dtype=torch.double)
+    mean = precise(z)
+    squares = torch.zeros_like(mean)
     for count in range(2, draws + 1):
-        change = q.sample() - mean
+        change = precise(q.sample()) - mean
         mean = mean + change / count
         squares = squares + change**2 * ((count - 1) / count)
-    return mean.to(z.dtype), (squares / max(draws - 1, 1)).sqrt().to(z.dtype)
+    return mean.to(z), (squares / max(draws - 1, 1)).sqrt().to(z)
 
 
 def _labels(parts: Mapping[str, ImageData]) -> Tensor | None:

@@ -46,7 +46,8 @@ class Scores:
 
     def __repr__(self) -> str:
         by = "distortion" if self.elbos is None else "ELBO"
-        return f"Scores of {len(self)} images, the strangest by its {by} first: {self.names[0]}"
+        images = f"{len(self):,} image{'s' * (len(self) != 1)}"
+        return f"Scores of {images}, the strangest by its {by} first: {self.names[0]}"
 
     def columns(self) -> dict[str, Column]:
         """Return the columns of the table by their headings."""

@@ -1,10 +1,11 @@
-"""The published systems, a file each: `RECIPES` by name, and a `listing()` of them."""
+"""The published systems, a file each: `RECIPES` by name, and a `listing()` of them; and `auto`."""
 
 import torch
 from tabulate import tabulate
 from torch import nn
 
 from pyro_vae.priors import StandardNormal
+from pyro_vae.recipes.auto import AUTO, Facts, auto
 from pyro_vae.recipes.cartoon import cartoon
 from pyro_vae.recipes.cifar_resnet import cifar_resnet
 from pyro_vae.recipes.fashion_batchnorm import fashion_batchnorm
@@ -19,6 +20,9 @@ RECIPES: dict[str, Recipe] = {
 }
 
 __all__ = [
+    "AUTO",
+    "Facts",
+    "auto",
     "RECIPES",
     "Recipe",
     "cartoon",

@@ -37,8 +37,8 @@ from pyro_vae.training.progress_bar import Bar
 EPOCHS, IMAGES, BATCH, INTERVAL = 3, 240, 40, 2
 STEPS = IMAGES // BATCH
 SMALL = (
-    f"--data digits --limit {IMAGES} --batch-size {BATCH} --epochs {EPOCHS} --validation 60 "
-    f"--checkpoint-every {INTERVAL} --device cpu --lr 3e-3 "
+    f"--recipe fashion_conv --data digits --limit {IMAGES} --batch-size {BATCH} "
+    f"--epochs {EPOCHS} --validation 60 --checkpoint-every {INTERVAL} --device cpu --lr 3e-3 "
     "--encoder MLPEncoder --encoder.hidden [12] --decoder MLPDecoder --decoder.hidden [12]"
 )
 BATCH_NORM = (

@@ -6,11 +6,9 @@ over sub-folders that have no meaning.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pyro_vae.data.decisions import VERSION_0_2
 from pyro_vae.data.downloads.places import Place, data_folder, first_that_works, search_folders
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, NotFound, some
@@ -76,8 +74,6 @@ def load_cartoon_folder(folder: Path, options: LoadOptions) -> Dataset:
     _refuse_twice(paths, folder)
     attributes = read_per_image([path.with_suffix(".csv") for path in paths])
     listed = {UNDIVIDED: ImageFiles.of(paths, attributes=attributes)}
-    if options.decisions is None:  # Published pictures of one kind: nothing is to be found out.
-        options = replace(options, decisions=VERSION_0_2)
     return read_parts(NAME, listed, options, folder)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.options import LoadOptions
-from pyro_vae.data.splits import split_by_seed
+from pyro_vae.data.splits import divided
 
 NAME = "digits"
 _LEVELS = 16  # the brightest level in the source
@@ -24,7 +24,7 @@ def load_digits(data_dir: str | Path | None, options: LoadOptions) -> Dataset:
         class_names=tuple("0123456789"),
         source=f"{NAME}, part of scikit-learn",
     )
-    return split_by_seed(NAME, data, options.test_fraction, options.seed)
+    return divided(NAME, data, options)
 
 
 LOADERS = {NAME: load_digits}

@@ -106,7 +106,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _refuse_too_large(size: int, options: LoadOptions, path: Path) -> None:
-    remedy = "save the images as bytes in an .npy file, which is read batch by batch"
+    remedy = "save the images in an .npy file, which is read batch by batch"
     refuse_too_large(COPIES * size, options, str(path), remedy)
 
 

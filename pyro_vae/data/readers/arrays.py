@@ -15,15 +15,18 @@ if both the second and the last are, the array is refused, and so is an array th
 picture. Four channels are red, green, blue and alpha, unless `ground="keep"` says otherwise.
 
 Values become levels as in `pyro_vae.data.levels`, for all parts alike. Labels are whole numbers (-1
-for an unknown class), words, or one-hot rows; several labels for each image become attributes. The
-bytes of an `.npy` file that is too large for memory are read batch by batch; other files must fit.
-A file `attributes.csv` beside an `.npz` file is read by `pyro_vae.data.readers.attributes`.
+for an unknown class), words, or one-hot rows; several labels for each image become attributes. An
+`.npy` file that is too large for memory is read batch by batch; other files must fit. Images
+without names of their own are named after the file and their row in it, from 0: `scans.npy#12`, or
+`scans.npz/train_images#12` where there are several parts. A file `attributes.csv` beside an `.npz`
+file is read by `pyro_vae.data.readers.attributes`.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from torch import Tensor
 
 from pyro_vae._files import open_regular
 from pyro_vae.data.capacity import should_stream
-from pyro_vae.data.decisions import Decisions
+from pyro_vae.data.decisions import Decisions, Range
 from pyro_vae.data.images import Dataset, ImageData
 from pyro_vae.data.levels import (
     BYTES,
@@ -54,7 +57,7 @@ from pyro_vae.data.readers.attributes import read_table
 from pyro_vae.data.readers.grounds import on_ground
 from pyro_vae.data.readers.labels import Labels, read_labels, to_names
 from pyro_vae.data.readers.layouts import to_nchw
-from pyro_vae.data.splits import shuffled, split_by_seed
+from pyro_vae.data.splits import divided, shuffled
 from pyro_vae.data.streams import Stream
 
 #: The prefixes of the arrays of each part.
@@ -83,11 +86,14 @@ def load_arrays(path: Path, options: LoadOptions) -> Dataset:
     name = shown_path(path.stem)
     if path.suffix == ".npy" and (found := _stream(path, options)) is not None:
         stream, decisions = found
-        data = ImageData(stream, source=shown_path(path))
+        data = _with_rows(ImageData(stream, source=shown_path(path)), path.name)
         return _drawn(name, data, decisions, options)
     content = read_arrays(path, _WANTED, options)
     keys = _image_keys(content, path, options)
     parts, decisions = _parts(content, keys, path, options)
+    for part, images in parts.items():
+        file = path.name if len(parts) == 1 else f"{path.name}/{keys[part]}"
+        parts[part] = _with_rows(images, file)
     if _WHOLE not in parts:
         decisions = replace(decisions, parts={part: keys[part] for part in parts})
         train = _shuffled_if_sorted(parts["train"], options.seed)
@@ -99,9 +105,17 @@ def load_arrays(path: Path, options: LoadOptions) -> Dataset:
 def _drawn(
     name: str, data: ImageData, decisions: Decisions, options: LoadOptions, key: str = "images"
 ) -> Dataset:
-    dataset = split_by_seed(name, data, options.test_fraction, options.seed)
-    parts = {"train": key, "test": "drawn by seed"}
+    dataset = divided(name, data, options)
+    parts = {"train": key, "test": "drawn by seed"} if dataset.divided else {"test": key}
     return replace(dataset, decisions=replace(decisions, parts=parts))
+
+
+def _with_rows(images: ImageData, file: str) -> ImageData:
+    """Name images after their rows in a file, unless they have names."""
+    if images.names is not None:
+        return images
+    shown = shown_path(file)
+    return replace(images, names=tuple(f"{shown}#{row}" for row in range(len(images))))
 
 
 def _image_keys(content: Mapping[str, Any], path: Path, options: LoadOptions) -> dict[str, str]:
@@ -116,8 +130,10 @@ def _image_keys(content: Mapping[str, Any], path: Path, options: LoadOptions) ->
         found.pop("validation", None)
     if "train" in found and "test" in found:
         return {part: found[part] for part in _PREFIXES if part in found}
+    if "test" in found and not options.divide:
+        return {_WHOLE: found["test"]}
     if "train" in found:
-        if "validation" in found:
+        if "validation" in found and options.divide:
             say(f"{path}: {found['validation']} validates, and a test part is drawn by seed")
         return {_WHOLE: found["train"]} | {
             part: key for part, key in found.items() if part == "validation"
@@ -244,8 +260,12 @@ def _limits(
     extents: dict[str, Extent] = {}
     kinds = {part: kind_of(_number_type(view, whats[part])) for part, view in views.items()}
     for part, view in views.items():
-        extent = extent_of(view, whats[part])
-        extents[kinds[part]] = extent.joined(extents.get(kinds[part]))
+        kind = kinds[part]
+        # Of bytes, it is only asked whether they are binary.
+        plain = kind == "uint8" and given.ranges.get(kind, BYTES) == BYTES
+        stretched = options.stretch or given.stretch
+        extent = extent_of(view, whats[part], enough=1 if plain and not stretched else math.inf)
+        extents[kind] = extent.joined(extents.get(kind))
     if options.stretch == AUTO:
         given = replace(given, stretch=stretch_range(extents))
     ranges = dict(given.ranges)
@@ -297,34 +317,19 @@ def _stream(path: Path, options: LoadOptions) -> tuple[Stream, Decisions] | None
         return None
     given, what = options.given, f"{path.name}: images"
     images = to_nchw(array, what, None if given.rules == 1 else 0)
-    if not should_stream(len(images), images.shape[1:], options, str(path), COPIES):
+    copies = COPIES - 1 + array.itemsize  # In memory, the file as it is would be one of them.
+    if not should_stream(len(images), images.shape[1:], options, str(path), copies):
         return None
-    binary = array.dtype == np.uint8 and array[:1000].max() == 1 and "uint8" not in given.ranges
-    if array.dtype != np.uint8 or (binary and given.stretch is None and options.stretch != AUTO):
-        found = "binary values" if binary else array.dtype
-        raise DataError(
-            f"{path} holds {found}: only images as bytes, 0 to 255, can be read batch by batch "
-            "from their file: save it as uint8 levels, or hold it in memory with stream=False"
-        )
-    if options.stretch == AUTO:
-        given = replace(given, stretch=stretch_range({"uint8": extent_of(array)}))
-    limits = given.stretch or given.ranges.get("uint8", BYTES)
+    limits, given = _limits({_WHOLE: images}, {_WHOLE: what}, given, options)
+    reader = replace(reader, limits=limits[_WHOLE])
     stream = Stream(reader, torch.arange(len(images)))
-    if limits != BYTES:
-        tell_range(what, "uint8", Extent(*limits, whole=True), limits, chosen=True)
-        stream = stream.then(partial(_to_levels, limits=limits))
     found_parts, ground = on_ground({_WHOLE: stream}, given, what)
     grounded = found_parts[_WHOLE]
     assert isinstance(grounded, Stream)
     sample = torch.arange(0, len(images), max(1, len(images) // 1000))
     warn_of_plain(grounded[sample], what, given.ranges)
-    ranges = {**given.ranges} if given.stretch else {**given.ranges, "uint8": limits}
     channels = int(grounded.shape[1])
-    return grounded, replace(given, ranges=ranges, ground=ground, channels=channels)
-
-
-def _to_levels(images: Tensor, limits: tuple[float, float]) -> Tensor:
-    return torch.from_numpy(to_levels(images.numpy(), limits))
+    return grounded, replace(given, ground=ground, channels=channels)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -335,7 +340,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
-    """A callable that reads the images at some positions of an `.npy` file of bytes.
+    """A callable that reads the images at some positions of an `.npy` file as levels.
 
     It returns uint8, (n, C, H, W).
     """
@@ -343,6 +348,8 @@ class ArrayReader:
     path: Path
     state: tuple[int, int]
     """The size of the file, and the time of its last change, when it was found."""
+    limits: Range = BYTES
+    """The values that become levels 0 and 255."""
 
     @cached_property
     def array(self) -> np.ndarray:
@@ -354,7 +361,7 @@ class ArrayReader:
     def __call__(self, positions: Tensor) -> Tensor:
         self._require_unchanged()  # The system would end a program that reads past a file's end.
         taken = to_nchw(self.array, self.path.name)[positions.numpy()]
-        return torch.from_numpy(np.ascontiguousarray(taken))
+        return torch.from_numpy(np.ascontiguousarray(to_levels(taken, self.limits)))
 
     def _require_unchanged(self) -> None:
         try:
@@ -365,7 +372,8 @@ class ArrayReader:
             raise DataError(f"{self.path} was changed while its images were in use: start again")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "state": self.state}  # A worker opens the file itself.
+        # A worker opens the file itself.
+        return {"path": self.path, "state": self.state, "limits": self.limits}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,4 +1,4 @@
-"""A folder of image files.
+"""A folder of image files, or one file of images.
 
 * Sub-folders are classes, to which images deeper inside belong; without sub-folders there are no
   labels. `train/` and `test/` (or `training/` and `testing/`) are the two parts, with or without
@@ -12,7 +12,9 @@
   sizes are a picture and its previews: the first is used.
 * Transparent images are put on white, or on black or gray if more is seen on it; EXIF rotations are
   applied; values become levels as in `pyro_vae.data.levels`, for all parts alike.
-* The order is shuffled by seed, so that the last images are a fair sample.
+* The order is shuffled by seed, so that the last images are a fair sample. Frames of one file stay
+  together, and in one part: they resemble each other. Of a single file, the last ones are the test
+  part.
 
 Whatever is decided is said in a line, and kept in `Dataset.decisions`.
 """
@@ -47,9 +49,10 @@ def load_folder(folder: Path, options: LoadOptions) -> Dataset:
     """
     name = shown_path(folder.resolve().name)
     found = part_folders(folder, options)
-    if not found:
-        classes = _all_classes([folder], options)
-        listed = {UNDIVIDED: list_files(folder, classes)}
+    if len(found) < 2:
+        whole = next(iter(found.values()), folder)
+        classes = _all_classes([whole], options)
+        listed = {UNDIVIDED: list_files(whole, classes)}
         return read_parts(name, listed, options, folder)
     classes = _all_classes(list(found.values()), options)
     listed = {part: _list_part(part, place, classes) for part, place in found.items()}
@@ -59,8 +62,20 @@ def load_folder(folder: Path, options: LoadOptions) -> Dataset:
     return read_parts(name, listed, options, folder, places)
 
 
+def load_image_file(path: Path, options: LoadOptions) -> Dataset:
+    """Load the image, or the frames, of a file.
+
+    Raises:
+        DataError: it cannot be read, or holds one image, which is to be divided.
+    """
+    listed = {UNDIVIDED: ImageFiles.of([path])}
+    return read_parts(shown_path(path.stem), listed, options, path.parent, source=shown_path(path))
+
+
 def part_folders(folder: Path, options: LoadOptions) -> dict[str, Path]:
     """Return the folder of each part that a folder has; none if its images are not divided.
+
+    Only one of the training and the test part is enough where nothing is to be divided.
 
     Raises:
         DataError: only one of the training and the test part is there, or one part is there twice.
@@ -83,10 +98,13 @@ def part_folders(folder: Path, options: LoadOptions) -> dict[str, Path]:
             warn(f"{folder}: {found[part].name}/ validates, and {path.name}/ is left aside")
             continue
         found[part] = path
-    sides = [found[part].name for part in ("train", "test") if part in found]
+    sides = [part for part in ("train", "test") if part in found]
     if len(sides) == 1:
+        lone = found[sides[0]]
+        if not options.divide:
+            return {sides[0]: lone}
         raise DataError(
-            f"{folder} has only one of train/ and test/, {sides[0]}/: add the other, or rename it"
+            f"{folder} has only one of train/ and test/, {lone.name}/: add the other, or rename it"
         )
     if not sides:
         return {}  # A folder `val` or `dev` without them is a class like any other.

@@ -91,21 +91,24 @@ def read_parts(
     options: LoadOptions,
     folder: Path,
     places: Mapping[str, str] | None = None,
+    *,
+    source: str = "",
 ) -> Dataset:
     """Read all parts in one shape, as views of one tensor or stream.
 
     Args:
         name: the name of the data set.
         listed: the files of "train", "test" and, where there is one, "validation"; or those of
-            `UNDIVIDED`, of which a test part is drawn by seed.
+            `UNDIVIDED`, of which a test part is drawn by seed if they are to be divided.
         options: of `load`.
         folder: the folder that names are relative to.
         places: the folder of each part, for the record.
+        source: the images, as shown to people; by default the folder.
 
     Raises:
         DataError: files cannot be read and are not to be skipped.
     """
-    source = shown_path(folder)
+    source = source or shown_path(folder)
     paths = [frame.path for files in listed.values() for frame in files.frames]
     faults: dict[Frame, str] = {}
     headers = _headers(paths, faults)
@@ -113,7 +116,7 @@ def read_parts(
         raise _unreadable(faults, len(paths), source)
     if (options.given.frames or "all") == "all":
         listed = {part: files.unfolded(headers) for part, files in listed.items()}
-    parts = _divided(name, listed, options)
+    parts = _divided(name, listed, options, source)
     _tell_frames(parts.values(), headers, options, source)
     frames = [frame for files in parts.values() for frame in files.frames]
     images, decisions = _read_images(frames, headers, faults, options, source)
@@ -126,27 +129,97 @@ def read_parts(
         start += len(kept)
         if len(kept) or part != "validation":
             found[part] = _part(taken, kept, folder, source)
-    names = parts["train"].class_names
+    names = next(iter(parts.values())).class_names
+    drawn = {"train": "", "test": "drawn by seed"} if options.divide else {"test": ""}
     decisions = replace(
         decisions,
         frames=options.given.frames or "all",
-        parts=dict(places or {"train": "", "test": "drawn by seed"}),
+        parts=dict(places or drawn),
         class_names=names,
     )
+    if UNDIVIDED in found:
+        whole = found[UNDIVIDED]
+        return Dataset(name, whole, whole, decisions=decisions, divided=False)
     return Dataset(name, found["train"], found["test"], found.get("validation"), decisions)
 
 
 def _divided(
-    name: str, listed: Mapping[str, ImageFiles], options: LoadOptions
+    name: str, listed: Mapping[str, ImageFiles], options: LoadOptions, source: str
 ) -> dict[str, ImageFiles]:
     """Draw the parts of files that have none; shuffle the training part of those that have."""
-    if UNDIVIDED in listed:
-        files = listed[UNDIVIDED]
-        held_out = held_out_count(name, len(files), options.test_fraction)
+    if UNDIVIDED not in listed:
+        train = listed["train"]
+        return {**listed, "train": train.select(_shuffled(train, options))}
+    files = listed[UNDIVIDED]
+    if not options.divide:
+        return {UNDIVIDED: files}
+    held_out = held_out_count(name, len(files), options.test_fraction)
+    if _together(files, options):
+        order, held_out = _by_file(files, held_out, options, source)
+    else:
         order = shuffled(len(files), options.seed)
-        return {"train": files.select(order[held_out:]), "test": files.select(order[:held_out])}
-    train = listed["train"]
-    return {**listed, "train": train.select(shuffled(len(train), options.seed))}
+    return {"train": files.select(order[held_out:]), "test": files.select(order[:held_out])}
+
+
+def _together(files: ImageFiles, options: LoadOptions) -> bool:
+    """Whether frames of one file are kept together, because they resemble each other."""
+    return options.given.rules > 2 and any(frame.of > 1 for frame in files.frames)
+
+
+def _shuffled(files: ImageFiles, options: LoadOptions) -> Tensor:
+    """Return the places of images, shuffled by seed; those of one file stay together."""
+    if not _together(files, options):
+        return shuffled(len(files), options.seed)
+    films = _places_by_file(files)
+    return torch.cat([films[film] for film in shuffled(len(films), options.seed).tolist()])
+
+
+def _places_by_file(files: ImageFiles) -> list[Tensor]:
+    """Return the places of the images of each file, int64, (n,)."""
+    places: dict[Path, list[int]] = {}
+    for place, frame in enumerate(files.frames):
+        places.setdefault(frame.path, []).append(place)
+    return [torch.tensor(each) for each in places.values()]
+
+
+def _by_file(
+    files: ImageFiles, held_out: int, options: LoadOptions, source: str
+) -> tuple[Tensor, int]:
+    """Divide images such that those of one file lie in one part; of a single file, the last ones.
+
+    Args:
+        files: the images.
+        held_out: the number of images that the test part should have, and may not exceed unless
+            every file has more.
+        options: hold the seed, and the share of the files.
+        source: the images, as shown to people.
+
+    Returns:
+        The places of all images, those of the test part first, and the number of these.
+    """
+    films = _places_by_file(files)
+    if len(films) == 1:
+        say(
+            f"{source}: frames of one file resemble each other: its last {held_out} of "
+            f"{len(files)} frames are the test part"
+        )
+        return films[0].roll(held_out), held_out
+    chosen: list[Tensor] = []
+    count = 0
+    order = [films[film] for film in shuffled(len(films), options.seed).tolist()]
+    for film in order:
+        few = len(chosen) < held_out_count(source, len(films), options.test_fraction)
+        if few and count + len(film) <= held_out:
+            chosen.append(film)
+            count += len(film)
+    chosen = chosen or [min(order, key=len)]
+    rest = [film for film in order if not any(film is each for each in chosen)]
+    count = sum(map(len, chosen))
+    say(
+        f"{source}: frames of one file stay in one part: {len(chosen)} of {len(films)} files, "
+        f"{count} of {len(files)} images, are the test part"
+    )
+    return torch.cat([*chosen, *rest]), count
 
 
 def _tell_frames(

@@ -1,0 +1,125 @@
+"""The recipe that fits any images: `auto` chooses the model and its training from what is there.
+
+The networks are convolutions, which halve the image as often as its size needs. The prior is
+a normalizing flow, which takes the shape of the codes: of all that was tried, it gained most (see
+docs/recipes.md for the numbers). The likelihood follows from the levels: binary images have a
+Bernoulli, all others a `DiscretizedLogistic`, whose scales, one for each value, are learned.
+
+What is chosen are settings like any other, written to `config.yaml`, and each can be overridden.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pyro_vae import likelihoods, networks, priors
+from pyro_vae.annealing import Linear
+from pyro_vae.networks import ImageShape
+from pyro_vae.recipes.recipe import Recipe
+from pyro_vae.schedules import OneCycle
+
+AUTO = "auto"
+#: Larger images are brought to this side, in pixels: on a CPU they would take hours.
+LARGEST, BROUGHT_TO = 160, 128
+#: Fewer training images than these are learned by heart: the model is smaller.
+FEW = 500
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of images when a model is chosen for them.
+
+    Attributes:
+        image_shape: (C, H, W).
+        images: the number of training images.
+        binary: whether all their values are 0 or 1.
+        dequantized: whether noise is added to their levels.
+        classes: the number of classes; 0 where they have none.
+    """
+
+    image_shape: ImageShape
+    images: int
+    binary: bool = False
+    dequantized: bool = False
+    classes: int = 0
+
+    def __str__(self) -> str:
+        channels, height, width = self.image_shape
+        kind = "binary" if self.binary else {1: "gray", 3: "color"}.get(channels, "")
+        images = f"{self.images:,} {kind} images of {width}×{height}".replace("  ", " ")
+        return images + f" in {self.classes:,} classes" * (self.classes > 1)
+
+
+def auto(facts: Facts) -> Recipe:
+    """Return the recipe for images of which these facts are known.
+
+    Example:
+        >>> recipe = auto(Facts((3, 64, 64), 10_000))
+        >>> recipe.latent_size, recipe.build((3, 64, 64)).latent_size
+        (64, 64)
+        >>> auto(Facts((1, 28, 28), 2000, binary=True)).likelihood.__name__
+        'Bernoulli'
+    """
+    size = BROUGHT_TO if max(facts.image_shape[1:]) > LARGEST else None
+    shape = (facts.image_shape[0], size, size) if size else facts.image_shape
+    channels, batch_size = _channels(shape), _batch_size(facts.images)
+    return Recipe(
+        name=AUTO,
+        summary=f"{AUTO}: chosen for {facts}",
+        source="this library",
+        data="fashion-mnist",
+        image_shape=shape,
+        size=size,
+        latent_size=_latent_size(shape, facts.images),
+        encoder=partial(networks.ConvEncoder, channels=channels),
+        decoder=partial(networks.ConvDecoder, channels=channels[::-1]),
+        prior=partial(
+            priors.NormalizingFlow,
+            family="affine",
+            transforms=4,
+            hidden=128,
+            passes=2,
+            activation="tanh",
+            steepest=2.0,
+        ),
+        likelihood=_likelihood(facts),
+        epochs=_epochs(shape, facts.images, batch_size),
+        batch_size=batch_size,
+        learning_rate=2e-3,
+        schedule=OneCycle,
+        annealing=partial(Linear, warm_up=0.2),
+        least_steps=0,
+    )
+
+
+def _channels(shape: ImageShape) -> tuple[int, ...]:
+    """Return the channels after each convolution: images are halved to a side of 4 to 8 pixels."""
+    times = networks.halvings(shape)
+    return (32, 64, 128, 128, 128, 128)[: max(times, min(3, times + 1))]
+
+
+def _batch_size(images: int) -> int:
+    """Return 64, or what makes about ten steps of a pass over fewer images."""
+    return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 10))))
+
+
+def _latent_size(shape: ImageShape, images: int) -> int:
+    """Return a size that grows with what an image can hold, and that few images can fill."""
+    if images < FEW:
+        return 16
+    return 32 if math.prod(shape) <= 256 else 64
+
+
+def _likelihood(facts: Facts) -> Callable[[networks.Decoder], likelihoods.Likelihood]:
+    if facts.binary:
+        return likelihoods.Bernoulli
+    if facts.dequantized:
+        return partial(likelihoods.Normal, scale=0.25, learned="value")
+    return likelihoods.DiscretizedLogistic
+
+
+def _epochs(shape: ImageShape, images: int, batch_size: int) -> int:
+    """Return the number of passes that make as many steps as take some minutes on two cores."""
+    steps = 6000 * min(1.0, 32 * 32 / math.prod(shape[1:])) ** 0.5
+    return max(1, min(200, round(steps * batch_size / max(images, 1))))
