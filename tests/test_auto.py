@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from pyro_vae import data, evaluate, likelihoods
+from pyro_vae.commands.train import kept_weights
 from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import ConfigurationError, parse, read_configuration
@@ -211,3 +212,16 @@ def test_a_run_starts_from_the_model_of_another(tmp_path, monkeypatch):
     other = ["--start-from", "first", "--recipe", "mnist_fc", "--out", "third"]
     with pytest.raises(ConfigurationError, match="a different one"):
         Experiment.start(other).build()
+
+
+def test_it_is_said_which_weights_were_kept(tmp_path, monkeypatch):
+    arguments = ["--data", "digits", "--limit", "80", "--out", str(tmp_path / "run")]
+    experiment = Experiment.start(arguments)
+    losses = {"early": [3.0, 1.0, 2.0, 2.5, 4.0, 5.0], "late": [3.0, 2.0, 1.0]}
+    for when, values in losses.items():
+        records = [{"epoch": n, "validation_loss": loss} for n, loss in enumerate(values, 1)]
+        monkeypatch.setattr(Experiment, "history", lambda self, records=records: records)
+        best = values.index(1.0) + 1
+        said = kept_weights(experiment)
+        assert f"epoch {best} of {len(values)}, the best on the validation images" in said
+        assert ("fewer epochs" in said) == (when == "early")

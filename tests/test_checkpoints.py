@@ -357,3 +357,13 @@ def test_a_failure_of_the_disk_is_not_taken_for_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "broken")))
     with pytest.raises(CheckpointError, match="broken"):
         checkpoints.newest_contents(tmp_path / "last.pt")
+
+
+def test_a_run_folder_is_loaded_by_its_best_weights(tmp_path):
+    vae = small_vae()
+    checkpoints.save(vae, tmp_path / "model_weights" / "best_vae.pt")
+    again = checkpoints.load(tmp_path)
+    for name, value in vae.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    with pytest.raises(CheckpointError, match="best_vae.pt"):
+        checkpoints.load(tmp_path / "model_weights")

@@ -101,6 +101,7 @@ def test_a_misspelled_name_is_answered_with_the_nearest(arguments, message):
             ["--prior.components of MixtureOfGaussians must be int, got x."],
         ),
         (["--prior", "my.Prior"], ["--prior: my.Prior", "pyro_vae.priors.Prior: No module named"]),
+        (["--prior", "math.sqrt"], ["pyro_vae.priors.Prior: derive it", "made with (latent_size)"]),
         (
             ["--posterior.spread", "log"],
             ["--posterior.spread of DiagonalNormal must be", "log_variance", "got log."],
@@ -240,6 +241,20 @@ def test_resuming_keeps_the_settings(tmp_path, monkeypatch):
     assert again.recipe.data == "digits" and again.run.folder == run.run.folder
     with pytest.raises(ConfigurationError, match="cannot change: learning_rate"):
         Experiment.start(["--resume", "--lr", "0.02"])
+
+
+class Unbuilt(priors.Prior):
+    """A prior that does not take what recipes give one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def test_a_part_that_cannot_be_made_is_told_what_it_is_made_with(tmp_path):
+    given = ["--data", "digits", "--prior", "test_configuration.Unbuilt"]
+    experiment = Experiment.start([*given, "--out", str(tmp_path / "run")])
+    with pytest.raises(ConfigurationError, match=r"prior\(latent_size\), likelihood\(decoder\)"):
+        experiment.build()
 
 
 def test_what_is_resumed_is_the_run_that_was_trained_last(tmp_path, monkeypatch):
