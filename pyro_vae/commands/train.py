@@ -96,7 +96,11 @@ def tabulate_test(experiment: Experiment, vae: VAE) -> None:
 def train(experiment: Experiment) -> VAE:
     """Train one model, with pictures of the same test images before and during the training."""
     recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
-    print(f"{recipe.summary}\n{len(experiment.parts[0])} training images from {test.source}")
+    counts = f"{experiment.held_out:,} to validate, {len(experiment.dataset.test):,} to test"
+    print(
+        f"{recipe.summary}\n"
+        f"{len(experiment.parts[0]):,} training images from {test.source} ({counts})"
+    )
     if recipe.name == AUTO:
         print(described(recipe, experiment.configuration.part_names))
     if experiment.epochs > recipe.epochs:

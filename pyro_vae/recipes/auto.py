@@ -1,9 +1,12 @@
 """The recipe that fits any images: `auto` chooses the model and its training from what is there.
 
-The networks are convolutions, which halve the image as often as its size needs. The prior is
-a normalizing flow, which takes the shape of the codes: of all that was tried, it gained most (see
-docs/recipes.md for the numbers). The likelihood follows from the levels: binary images have a
-Bernoulli, all others a `DiscretizedLogistic`, whose scales, one for each value, are learned.
+The networks are convolutions, which halve the image as often as its size needs. The prior is a
+normalizing flow, which takes the shape of the codes. (On Fashion-MNIST, after a minute on one core,
+the convolutions were worth 111 nats per image beside those of `cartoon`, and the flow 14 beside
+N(0, I); one run each, seed 0.) The likelihood follows from the levels: binary images have a
+Bernoulli, all others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of
+few images, one for each channel. A decoder that may doubt each value by itself learns to doubt the
+colors of a few images before it learns the colors.
 
 What is chosen are settings like any other, written to `config.yaml`, and each can be overridden.
 """
@@ -22,6 +25,8 @@ from pyro_vae.schedules import OneCycle
 AUTO = "auto"
 #: Larger images are brought to this side, in pixels: on a CPU they would take hours.
 LARGEST, BROUGHT_TO = 160, 128
+#: Largest number of passes over a handful of images.
+MOST_EPOCHS = 300
 #: Fewer training images than these are learned by heart: the model is smaller.
 FEW = 500
 
@@ -86,7 +91,7 @@ def auto(facts: Facts) -> Recipe:
         likelihood=_likelihood(facts),
         epochs=_epochs(shape, facts.images, batch_size),
         batch_size=batch_size,
-        learning_rate=2e-3,
+        learning_rate=2e-3 if facts.images >= FEW else 4e-3,
         schedule=OneCycle,
         annealing=partial(Linear, warm_up=0.2),
         least_steps=0,
@@ -100,8 +105,8 @@ def _channels(shape: ImageShape) -> tuple[int, ...]:
 
 
 def _batch_size(images: int) -> int:
-    """Return 64, or what makes about ten steps of a pass over fewer images."""
-    return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 10))))
+    """Return 64, or what makes about five steps of a pass over fewer images."""
+    return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 5))))
 
 
 def _latent_size(shape: ImageShape, images: int) -> int:
@@ -116,10 +121,12 @@ def _likelihood(facts: Facts) -> Callable[[networks.Decoder], likelihoods.Likeli
         return likelihoods.Bernoulli
     if facts.dequantized:
         return partial(likelihoods.Normal, scale=0.25, learned="value")
+    if facts.images < FEW:
+        return partial(likelihoods.DiscretizedLogistic, learned="channel")
     return likelihoods.DiscretizedLogistic
 
 
 def _epochs(shape: ImageShape, images: int, batch_size: int) -> int:
     """Return the number of passes that make as many steps as take some minutes on two cores."""
     steps = 6000 * min(1.0, 32 * 32 / math.prod(shape[1:])) ** 0.5
-    return max(1, min(200, round(steps * batch_size / max(images, 1))))
+    return max(1, min(MOST_EPOCHS, round(steps * batch_size / max(images, 1))))
