@@ -1,15 +1,19 @@
-"""Configuration of Sphinx. The tables and tutorials are computed anew at every build."""
+"""Configuration of Sphinx. Tables, diagrams and tutorials are computed anew at every build."""
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
+from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
-from sphinx_gallery.scrapers import figure_rst
+from sphinx.util.docutils import SphinxDirective
 
 from pyro_vae import slots
 from pyro_vae._settings import Setting, declared
@@ -18,12 +22,22 @@ from pyro_vae.analysis.suite import NEEDS
 from pyro_vae.recipes import Recipe, listing
 from pyro_vae.training import TrainingSettings
 
+HERE = Path(__file__).parent
+GENERATED = HERE / "generated"
+
+sys.path.insert(0, str(HERE))
+import diagrams  # noqa: E402  # It lies beside this file.
+
+torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
+
 project = "pyro_vae"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",
 ]
@@ -31,24 +45,16 @@ myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"
 html_title = "pyro_vae"
 html_static_path = ["static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 html_show_copyright = False
-suppress_warnings = ["config.cache"]  # The settings of sphinx-gallery hold a function.
+smartquotes = False  # An option such as --prior keeps both of its dashes.
 exclude_patterns = ["_build", "generated", "results", "tutorials"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-
-
-def our_figure(block: tuple, block_vars: dict, gallery: dict) -> str:
-    """Show a tutorial's `figure` if it is one of our pictures, which pyplot does not know."""
-    figure = block_vars["example_globals"].get("figure")
-    if figure is None or figure.canvas.manager is not None:
-        return ""
-    path = next(block_vars["image_path_iterator"])
-    figure.savefig(path)
-    del block_vars["example_globals"]["figure"]
-    return figure_rst([path], gallery["src_dir"])
-
+# Copy what is typed: neither prompts nor what a tutorial printed.
+copybutton_selector = "div:not(.sphx-glr-script-out) > div.highlight pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
@@ -57,10 +63,29 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "capture_repr": (),
-    "image_scrapers": ("matplotlib", our_figure),
+    "remove_config_comments": True,
     "download_all_examples": False,
     "write_computation_times": False,
 }
+
+
+class Diagram(SphinxDirective):
+    """A diagram of `diagrams.py`, in the version that suits the reader's theme."""
+
+    required_arguments = 1
+    option_spec = {"alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Return one image for each theme, of which the page shows one."""
+        name, found = self.arguments[0], []
+        if name not in diagrams.DIAGRAMS:
+            raise self.error(f"There is no diagram {name!r} in diagrams.py.")
+        for theme in diagrams.THEMES:
+            path = f"/{GENERATED.name}/diagrams/{name}-{theme}.svg"
+            image = nodes.image(uri=path, alt=self.options["alt"])
+            image["classes"] += [f"only-{theme}", "diagram"]
+            found.append(image)
+        return found
 
 
 def skip_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool:
@@ -71,10 +96,7 @@ def skip_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, opti
 def setup(app: Sphinx) -> None:
     """Connect what Sphinx calls."""
     app.connect("autodoc-skip-member", skip_fields)
-
-
-HERE = Path(__file__).parent
-GENERATED = HERE / "generated"
+    app.add_directive("diagram", Diagram)
 
 
 def slots_tables() -> str:
@@ -147,6 +169,7 @@ def default_of(setting: Setting) -> str:
 OF_TRAINING, OF_RECIPES = declared(TrainingSettings), declared(Recipe)
 
 GENERATED.mkdir(exist_ok=True)
+diagrams.draw_all(GENERATED / "diagrams")
 (GENERATED / "slots.md").write_text(slots_tables())
 (GENERATED / "pictures.md").write_text(pictures_table())
 (GENERATED / "likelihoods.md").write_text(likelihoods_table())

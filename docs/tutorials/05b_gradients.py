@@ -2,6 +2,13 @@ r"""
 A gradient through a draw
 =========================
 
+.. admonition:: What you will be able to do
+
+   Estimate the gradient of an average over draws in two ways; say why one of them is
+   so noisy, and by how much; tell a standard deviation from a variance in a draw.
+
+   *You need to know* :doc:`05_the_bound`. *10 minutes.*
+
 The ELBO is an expectation under the posterior, :math:`\mathbb E_{q_\phi(z)}[f(z)]`,
 and the encoder that computes :math:`q_\phi` must be trained with its gradient with
 respect to :math:`\phi`. The draw stands in the way: how does a sampled number
@@ -39,6 +46,11 @@ on average, and one of them is the reason why variational autoencoders train at 
 # direction the code should move. Let us measure both for the mean :math:`\mu` of
 # codes of 2, 8 and 32 dimensions, with :math:`f(z) = -\frac12 \lVert z - a
 # \rVert^2`, whose true gradient is :math:`a - \mu`.
+#
+# .. admonition:: Predict, then run
+#
+#    The true gradient of the first number of the mean is 1, however many numbers there
+#    are. Will the noise of the two estimates depend on how many there are?
 
 import matplotlib.pyplot as plt
 import pyro.distributions as dist
@@ -78,7 +90,17 @@ for size in sizes:
         deviations[reparameterized].append(first.std())
         print(f"D = {size:2d}, {name:15s}: {first.mean():6.3f}, {first.std():6.3f}")
 
+# sphinx_gallery_start_ignore
+reparameterized, score = deviations[True], deviations[False]
+assert all(abs(each - SIGMA) < 0.02 for each in reparameterized)
+assert score[0] > 3 * SIGMA and score[2] > 8 * score[0]
+# sphinx_gallery_end_ignore
+
 # %%
+# .. dropdown:: Answer
+#
+#    That of the score function does, that of the reparameterized gradient does not.
+#
 # Both are right on average. But the score function multiplies everything by
 # :math:`f(z)`, including the parts of it that the first coordinate has nothing to
 # do with, so its noise grows with the size of the code; that of the reparameterized
@@ -108,10 +130,16 @@ axes.set(
 axes.set_xticks(sizes, sizes)
 axes.minorticks_off()
 axes.legend()
+plt.show()
 
 # %%
 # Two common mistakes
 # -------------------
+# .. admonition:: Predict, then run
+#
+#    Somebody multiplies the noise by the *variance*. How wide are draws that should
+#    have a deviation of 0.5?
+#
 # The source of the recipe ``mnist_mlp`` says that without the KL term no gradient
 # could train the encoder. One could: :math:`f` above has no KL. What lets the
 # gradient through is the reparameterization.
@@ -125,3 +153,26 @@ noise = torch.randn(DRAWS)
 print(f"sigma = {SIGMA}")
 print(f"deviation of mu + sigma   * noise: {(SIGMA * noise).std():.3f}")
 print(f"deviation of mu + sigma^2 * noise: {(SIGMA**2 * noise).std():.3f}")
+
+# sphinx_gallery_start_ignore
+assert f"{(SIGMA**2 * noise).std():.2f}" == "0.25" and SIGMA == 0.5
+# sphinx_gallery_end_ignore
+
+# %%
+# .. dropdown:: Answer
+#
+#    Half as wide, 0.25. The encoder can make up for it, by returning a larger
+#    :math:`\sigma`; but then the KL is that of a cloud which is not drawn from.
+#
+# .. admonition:: Exercise
+#
+#    Most of the noise of the score function is common to all draws, and can be
+#    subtracted: replace :math:`f(z)` by :math:`f(z) - c`, where the *baseline* c is the
+#    average of f over other draws. The gradient stays right, because :math:`\mathbb
+#    E_q[\nabla \log q] = 0`. By what factor does the deviation fall, in 2, 8 and 32
+#    dimensions?
+#
+#    .. dropdown:: Solution
+#
+#       .. literalinclude:: ../tutorials/solutions/baseline.py
+#          :language: python
