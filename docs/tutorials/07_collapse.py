@@ -9,8 +9,8 @@ Collapse, a clinic
    cure: a learned deviation, KL annealing, another learning rate, a weaker decoder,
    or free bits.
 
-   *You need to know* :doc:`05_the_bound` and :doc:`06_which_likelihood`. *20
-   minutes.*
+   *You need to know* :doc:`05_the_bound` and :doc:`06_which_likelihood`.
+   *20 minutes.*
 
 A variational autoencoder can satisfy its loss in a lazy way. If the encoder returns
 the prior for every image, the KL is 0; the code is then nothing but noise, and a
@@ -211,7 +211,7 @@ assert found.rate < 0.1 and found.active_units == 0 and dead > 64
 # *How to tell:* the loss jumps, and units are dead. The rate of patient 2 was never
 # high; this one had codes that told something, and lost them.
 #
-# *Cure:* a learning rate of 0.003, about what Adam is made for. (A norm of the
+# *Cure:* a learning rate of 3e-3, about what Adam is made for. (A norm of the
 # gradient that is bounded, ``clip=10.0``, helps against single large steps.)
 
 cured = admit("leap", "cured", train(pixels, learning_rate=3e-3, **normal))
