@@ -3,6 +3,8 @@
     python scripts/benchmark.py mnist_mlp --seeds 3
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
+    python scripts/benchmark.py speed --help
+
 `mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
 
 Each training has its own process. Ours and the peer's alternate (with `--jobs 2` they run side by
@@ -10,7 +12,7 @@ side), so that a slow hour of the machine affects both. Both keep freed memory
 (`pyro_vae._memory`), so that the loop is all that differs. The script prints a table in Markdown,
 writes the numbers of every training next to it, and keeps our runs, evaluated, for
 `pyro-vae results` and `pyro-vae analyze`. When it is called again, it continues with the trainings
-that are still missing.
+that are still missing. `speed` compares the time of a step with that of other libraries.
 """
 
 import json
@@ -26,6 +28,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import benchmark_speed
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from peers import plain_pytorch
@@ -257,4 +260,7 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     show_messages()
     with plain_errors():
-        main(sys.argv[1:])
+        if sys.argv[1:2] == ["speed"]:
+            benchmark_speed.main(sys.argv[2:])
+        else:
+            main(sys.argv[1:])

@@ -354,3 +354,39 @@ def test_help_is_given_under_the_name_of_the_script(monkeypatch, capsys, script)
     shown = capsys.readouterr().out
     assert stop.value.code == 0 and shown.startswith("usage: ")
     assert str(SCRIPTS / script) in shown.splitlines()[0]
+
+
+def speeds(folder: Path, *arguments: object) -> tuple[str, dict]:
+    """Run the speed benchmark on some digits; return what it says and its numbers."""
+    settings = ("--data", "digits", "--network", "mlp", "--images", 320, "--threads", 1)
+    done = run(folder, "benchmark.py", "speed", *settings, "--out", "speed", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr, json.loads((folder / "speed" / "mlp.json").read_text())
+
+
+def test_the_speed_benchmark_trains_the_same_model_in_turn(tmp_path):
+    peers = ("pyro_vae", "PyTorch, our data path")
+    said, numbers = speeds(tmp_path, "--rounds", 2, "--peers", *peers)
+    ours, plain = numbers["peers"]
+    assert ours["loss"] == pytest.approx(plain["loss"], rel=0.01)
+    assert len(ours["seconds"]) == len(plain["seconds"]) == 2
+    # Matrix products take two operations a weight forward, and as many again twice backward;
+    # images need no gradient, which saves one of the first layer's.
+    weights = (784 * 512, 2 * 512, 2 * 512, 2 * 512, 512 * 784)
+    operations = sum(6 * each for each in weights) - 2 * weights[0]
+    assert numbers["floors"]["operations"] == operations
+    assert all(
+        peer in said and peer in (tmp_path / "speed" / "mlp.md").read_text() for peer in peers
+    )
+
+
+@pytest.mark.slow
+def test_every_peer_that_is_installed_reaches_the_same_loss(tmp_path):
+    said, numbers = speeds(tmp_path, "--rounds", 5)
+    losses = {each["peer"]: each["loss"] for each in numbers["peers"]}
+    assert {"pyro_vae", "PyTorch, as published", "Pyro"} <= set(losses)
+    missing = {"NumPyro", "Pythae", "pyroVED"} - set(losses)
+    assert all(f"{peer} is left out" in said for peer in missing)
+    # JAX's layers start from other weights.
+    for peer, loss in losses.items():
+        assert loss == pytest.approx(losses["PyTorch, our data path"], rel=0.1), peer
