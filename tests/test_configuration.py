@@ -272,6 +272,83 @@ def test_what_is_resumed_is_the_run_that_was_trained_last(tmp_path, monkeypatch)
     assert Experiment.start(["--resume", "--out", "runs/auto"]).recipe.name == "auto"
 
 
+def arguments_of(part, *arguments):
+    """Return what a part of a model is made with, by the command line."""
+    made = getattr(parse(list(arguments)).recipe, part)
+    return getattr(made, "keywords", {})
+
+
+OTHERS = [
+    ("mnist_mlp", "likelihood", "DiscretizedLogistic", {"scale": 0.1, "learned": "value"}),
+    ("auto", "likelihood", "Normal", {"scale": 1.0, "learned": False}),
+    ("fashion_batchnorm", "likelihood", "StudentT", {"scale": 1.0, "degrees": 5.0}),
+    ("fashion_conv", "encoder", "BatchNormEncoder", {"channels": [32, 64, 64, 64]}),
+    ("cifar_resnet", "decoder", "ConvDecoder", {"channels": [128, 64, 32]}),
+    ("fashion_conv", "schedule", "OneCycle", {"warm_up": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("recipe", "part", "name", "own"), OTHERS)
+def test_a_part_of_another_class_starts_from_its_own_defaults(tmp_path, recipe, part, name, own):
+    published = ["--as-published"] * (part == "schedule")
+    before = ["--recipe", recipe, *published]
+    config = tmp_path / "config.yaml"
+    config.write_text(parse(before).text)
+    other = [f"--{part}", name]
+    for arguments in ([*before, *other], ["--config", str(config), *other]):
+        found = arguments_of(part, *arguments)
+        assert {each: found[each] for each in own} == own
+        assert part in parse(arguments).changed or recipe == "auto"
+    config.write_text(f"recipe: {recipe}\n{part}: {name}\n")
+    found = arguments_of(part, "--config", str(config), *published)
+    assert {each: found[each] for each in own} == own
+
+
+def test_networks_of_another_class_are_built_for_the_images():
+    networks = ["--encoder", "BatchNormEncoder", "--decoder", "BatchNormDecoder"]
+    vae = parse(networks).recipe.build((3, 16, 16))  # Once, three channels had four strides.
+    images = torch.zeros(2, 3, 16, 16)
+    assert vae.likelihood(vae.posterior(images).sample()).sample().shape == images.shape
+
+
+def test_a_part_of_the_same_class_keeps_the_arguments_and_those_given_are_always_kept(tmp_path):
+    same = arguments_of("likelihood", "--recipe", "mnist_mlp", "--likelihood", "Normal")
+    assert same["scale"] == pytest.approx(0.5**0.5)
+    given = ["--likelihood.scale", "0.3", "--likelihood", "Laplace"]
+    assert arguments_of("likelihood", "--recipe", "mnist_mlp", *given)["scale"] == 0.3
+    config = tmp_path / "config.yaml"
+    config.write_text("prior: {class_path: Laplace, init_args: {scale: 2.0}}\n")
+    assert arguments_of("prior", "--config", str(config))["scale"] == 2.0
+    again = ["--config", str(config), "--prior", "pyro_vae.priors.Laplace"]
+    assert arguments_of("prior", *again)["scale"] == 2.0
+    assert arguments_of("prior", "--config", str(config), "--prior", "Normal")["scale"] == 1.0
+    inline = '{"class_path": "Normal", "init_args": {"learned": true}}'
+    found = arguments_of("prior", "--config", str(config), "--prior", inline)
+    assert found["scale"] == 1.0 and found["learned"]
+
+
+def test_weights_are_started_from_with_another_part_and_its_own_defaults(tmp_path):
+    run = Run(tmp_path)
+    run.configuration.write_text(parse(["--recipe", "mnist_mlp", "--data", "digits"]).text)
+    start = ["--start-from", str(tmp_path)]
+    assert arguments_of("likelihood", *start)["scale"] == pytest.approx(0.5**0.5)
+    assert arguments_of("likelihood", *start, "--likelihood", "Laplace")["scale"] == 1.0
+
+
+@pytest.mark.parametrize("part", ["prior", "likelihood", "posterior", "objective"])
+def test_the_help_of_a_class_shows_its_own_defaults_in_plain_text(part, capsys):
+    for name, kind in classes(part).items():
+        with pytest.raises(SystemExit) as stop:
+            parse(["--recipe", "mnist_mlp", f"--{part}.help", name])
+        shown = capsys.readouterr().out
+        assert stop.value.code == 0 and kind.__name__ in shown
+        assert ":math:" not in shown and "\\" not in shown
+    with pytest.raises(SystemExit):
+        parse(["--recipe", "mnist_mlp", "--likelihood.help", "DiscretizedLogistic"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "P(x|z) = ∏_i [F_i(x_i + δ) - F_i(x_i - δ)]:" in shown and "default: 0.1)" in shown
+
+
 def test_old_names_on_the_command_line_still_work(tmp_path):
     with pytest.warns(FutureWarning, match="binarised-once is now called binarized-once"):
         assert parse(["--pixels", "binarised-once"]).recipe.pixels == "binarized-once"

@@ -5,6 +5,7 @@ Every part of a model is chosen by the name of a class and that class's own argu
 """
 
 import argparse
+import contextlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentError, Namespace
 
 from pyro_vae._program import repeated_with
 from pyro_vae._settings import Setting, Settings, declared, setting, suggestion
@@ -22,7 +23,7 @@ from pyro_vae.data import Dataset, load
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.experiments.data_record import kept_data, located
 from pyro_vae.experiments.fitting import fitted, usual
-from pyro_vae.experiments.parsing import Parser, class_name, imported
+from pyro_vae.experiments.parsing import Parser, PlainFormatter, class_name, imported
 from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
 from pyro_vae.recipes import AUTO, RECIPES, Recipe
 from pyro_vae.recipes.recipe import MOST_EPOCHS
@@ -272,9 +273,9 @@ def _parsed(
     recipe: Recipe,
 ) -> Configuration:
     """Return the configuration of arguments, whose defaults are a recipe's."""
-    # An optimizer of another class starts from its own defaults, not from those of the recipe's.
-    own = recipe.with_settings(optimizer=_optimizer(arguments, saved) or recipe.optimizer)
-    reader = parser(own, description, program, exits=exits)
+    # A part of another class starts from its own defaults, not from the arguments of the recipe's.
+    others = _other_classes(recipe, arguments, saved)
+    reader = parser(recipe.with_settings(**others), description, program, exits=exits)
     settings = reader.read(arguments)
     # What `config` holds here is how its content was read.
     reader.check({name: settings[name] for name in (*SETTINGS, *OPTIONS) if name != "config"})
@@ -284,12 +285,14 @@ def _parsed(
         imported(settings.optimizer.class_path), **vars(settings.optimizer.init_args)
     )
     defaults = reader.get_defaults()
-    defaults["optimizer"] = _given_alone(_namespace(as_setting(recipe.optimizer)))
+    defaults["optimizer"] = _given_alone(defaults["optimizer"])
     defaults["epochs"] = recipe.epochs if settings.epochs else None
     # What was chosen for the images of a run is not told apart from what was asked for.
     chosen_before = saved if recipe.name == AUTO else {}
     changed = tuple(
-        name for name in SETTINGS if settings[name] != defaults[name] and name not in chosen_before
+        name
+        for name in SETTINGS
+        if (name in others or settings[name] != defaults[name]) and name not in chosen_before
     )
     chosen = {name: made[name] for name in SETTINGS} | {
         "epochs": int(settings.epochs or recipe.epochs)
@@ -334,7 +337,7 @@ def read_configuration(path: Path, *arguments: str, trust: bool = False) -> Conf
         raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+class Formatter(PlainFormatter, argparse.RawDescriptionHelpFormatter):
     """Help that names the classes of a part, and no default where there is none."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
@@ -348,7 +351,7 @@ class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             return action.help or ""
         if action.dest.endswith(".help"):
             return "the settings of the class NAME"
-        return super()._get_help_string(action) or ""
+        return super()._get_help_string(action)
 
 
 def parser(
@@ -453,29 +456,65 @@ def classes(part: str) -> dict[str, type]:
 
 def as_setting(value: Any) -> Any:
     """Return a recipe's part, a class or a `partial` of one, as jsonargparse writes it."""
-    factory, settings = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
+    factory = _factory(value)
     if not inspect.isclass(factory):
         return value
     path = f"{factory.__module__}.{factory.__qualname__}"
-    return {"class_path": path, "init_args": dict(settings)}
+    return {"class_path": path, "init_args": dict(getattr(value, "keywords", {}))}
 
 
-def _optimizer(arguments: Sequence[str], saved: Mapping[str, Any]) -> Any:
-    """Return the class of the optimizer that is asked for, or None if none is."""
-    described = saved.get("optimizer")
-    named = described.get("class_path") if isinstance(described, Mapping) else described
-    name = _look(arguments, ("optimizer",)).optimizer or named
-    if name is None:
-        return None
-    try:
-        return classes("optimizer").get(name) or imported(name)
-    except (ImportError, AttributeError, ValueError):  # The parser says what is wrong with it.
-        return None
+def _factory(value: Any) -> Any:
+    """Return the class or function of a recipe's part, which may be a `partial` of it."""
+    return value.func if isinstance(value, partial) else value
 
 
-def _namespace(described: Mapping[str, Any]) -> Namespace:
-    init_args = Namespace(dict(described["init_args"]))
-    return Namespace(class_path=described["class_path"], init_args=init_args)
+def _other_classes(
+    recipe: Recipe, arguments: Sequence[str], saved: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what makes the parts of other classes than a recipe's that are asked for, by name."""
+    found = {}
+    for part, path in (_classes_in(saved) | _classes_in(vars(_look(arguments, _parts())))).items():
+        kind = _factories(part).get(path)
+        if kind is None:
+            with contextlib.suppress(ImportError, AttributeError, ValueError):
+                kind = imported(path)  # Otherwise the parser says what is wrong with it.
+        known = inspect.isclass(kind) or kind in _factories(part).values()
+        if known and kind is not _factory(getattr(recipe, part)):
+            found[part] = kind
+    return found
+
+
+def _classes_in(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name or dotted path of the class of each part for which settings name one."""
+    found = {}
+    for part in _parts():
+        described = settings.get(part)
+        if isinstance(described, str) and described.startswith("{"):
+            with contextlib.suppress(yaml.YAMLError):  # The parser says what is wrong with it.
+                described = yaml.safe_load(described)
+        path = described.get("class_path") if isinstance(described, Mapping) else described
+        if isinstance(path, str):
+            found[part] = path
+    return found
+
+
+def _without_replaced(saved: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings without the parts in whose place other classes are asked for.
+
+    Nothing is imported.
+    """
+    classes_before = _classes_in(saved)
+    replaced = {
+        part
+        for part in asked.keys() & classes_before.keys()
+        if _canonical(part, asked[part]) != _canonical(part, classes_before[part])
+    }
+    return {name: value for name, value in saved.items() if name not in replaced}
+
+
+def _canonical(part: str, path: str) -> Any:
+    """Return what a name or dotted path names of the library's own, or else the path."""
+    return library_factory(path, _factories(part)) or path
 
 
 def _given_alone(optimizer: Namespace) -> Namespace:
@@ -527,11 +566,14 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
         _check_trusted(first, Path(given.start_from) / "config.yaml", trust=given.trust)
     else:
         first = {}
-    before = [_as_configuration(first)] if first else []
+    saved = {} if given.config is None else _saved(Path(given.config), trust=given.trust)
+    # The arguments of a class do not pass to another that is asked for later.
+    asked = _classes_in(vars(_look(arguments, _parts())))
+    kept = _without_replaced(first, _classes_in(saved) | asked)
+    before = [_as_configuration(kept)] if kept else []
     if given.config is None:
         return [*before, *arguments], first
-    saved = _saved(Path(given.config), trust=given.trust)
-    content = _as_configuration(saved)
+    content = _as_configuration(_without_replaced(saved, asked))
     replaced, skip = before, False
     for argument in arguments:
         if skip:

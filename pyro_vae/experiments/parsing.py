@@ -1,5 +1,6 @@
 """Parsing: a parser of options whose errors say in words what was wrong, and name the nearest."""
 
+import argparse
 import contextlib
 import difflib
 import inspect
@@ -8,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from jsonargparse.typing import import_object
 
 from pyro_vae._settings import Setting, suggestion
-from pyro_vae._text import escaped
+from pyro_vae._text import escaped, without_markup
 from pyro_vae.errors import ArgumentError
 
 Given = tuple[str, str]
@@ -29,13 +30,25 @@ MADE_WITH = {
 }
 
 
+class PlainFormatter(DefaultHelpFormatter):
+    """Help without the markup of the docstrings that it is taken from."""
+
+    def start_section(self, heading: str | None) -> None:
+        """Begin the options of a class under the first line of its docstring."""
+        super().start_section(heading and without_markup(heading))
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return without_markup(super()._get_help_string(action) or "")
+
+
 class Parser(ArgumentParser):
     """A parser whose errors name the nearest option, and the setting of a part that is wrong."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._declared: dict[str, Setting] = {}
         self._given: list[str] = []
-        super().__init__(*args, **kwargs)
+        # What explains a single class is made by jsonargparse, with this class alone.
+        super().__init__(*args, **{"formatter_class": PlainFormatter} | kwargs)
 
     def declare(self, each: Setting, group: Any, default: Any, help: str) -> None:
         """Add an option for a declared setting."""
