@@ -9,6 +9,7 @@ import torch
 from conftest import small_vae  # noqa: F401
 
 from pyro_vae import annealing, posteriors, priors
+from pyro_vae.commands.compare import comparison_table
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import (
     ConfigurationError,
@@ -17,6 +18,7 @@ from pyro_vae.experiments.configuration import (
     read_configuration,
 )
 from pyro_vae.experiments.folders import STARTING, claimed, require_free
+from pyro_vae.experiments.results import MODEL_PARTS, ResultRow, markdown
 from pyro_vae.recipes import RECIPES
 from pyro_vae.training import Run
 
@@ -389,6 +391,32 @@ def test_a_start_that_was_killed_gives_its_folder_to_the_next_and_a_run_does_not
     (run.folder / STARTING).write_text("")  # As where it was killed later, and its weights lost.
     with pytest.raises(ConfigurationError, match="not an empty folder"):
         require_free(run.folder)
+
+
+def row(likelihood, measure, **arguments):
+    """Return a row of the table of results."""
+    parts = {part: ("Same", {}) for part in MODEL_PARTS} | {"likelihood": (likelihood, arguments)}
+    return ResultRow(likelihood, [{"seed": 0, "negative_elbo": 1.0, "measure": measure}], parts)
+
+
+def test_runs_whose_nats_are_of_different_measures_are_told_apart():
+    table = markdown([row("Normal", "density"), row("Categorical", "mass")])
+    assert "| density" in table and "| probability mass" in table and "different scales" in table
+    alike = markdown([row("Laplace", "density"), row("Normal", "density")])
+    assert "likelihood" in alike and "measure" not in alike and "prior" not in alike
+
+
+def test_of_a_class_that_two_runs_share_the_arguments_that_differ_are_shown():
+    rows = [row("Normal", "density", scale=scale, learned=False) for scale in (0.123456, 1.0)]
+    rows += [row("Laplace", "density", scale=3.0)]
+    cells = [line.split("|")[3].strip() for line in markdown(rows).splitlines()[2:5]]
+    assert cells == ["Normal (scale 0.123)", "Normal (scale 1)", "Laplace"]
+
+
+def test_runs_side_by_side_say_what_their_nats_are_of():
+    density, mass = ({"elbo": 1.0, "measure": measure} for measure in ("density", "mass"))
+    assert "probability mass" in comparison_table({"a": density, "b": mass})
+    assert "mass" not in comparison_table({"a": mass, "b": mass})
 
 
 def test_results_go_with_the_weights_that_they_are_of(tmp_path):

@@ -169,6 +169,13 @@ def test_a_run_starts_from_the_weights_of_another(trained):
     assert "Traceback" not in refused.stderr
 
 
+def table_of(text: str) -> list[dict[str, str]]:
+    """Return the rows of a table in Markdown, each by the headings of its columns."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    headings, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    return [dict(zip(headings, row, strict=True)) for row in rows]
+
+
 def test_results_of_many_runs_in_one_table(trained):
     seeds = [trained / "runs" / f"seed-{seed}" for seed in (1, 2)]
     for seed, folder in zip((1, 2), seeds, strict=True):
@@ -180,13 +187,19 @@ def test_results_of_many_runs_in_one_table(trained):
     assert run(trained, "evaluate.py", "runs/first/autoencoder").returncode == 0
     done = run(trained, "results.py", *seeds, "runs/first", "runs/first/autoencoder")
     assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if ": `" in line]
-    both, one, plain = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
-    assert (both[0], both[1]) == ("seed-1: `mnist_mlp`; data digits, epochs 1", "2")
+    both, one, plain = table_of(done.stdout)
+    assert (both["run"], both["seeds"]) == ("seed-1: `mnist_mlp`; data digits, epochs 1", "2")
     reached = [-json.loads((f / "evaluation.json").read_text())["elbo"] for f in seeds]
-    assert both[3].split(" ± ")[0] == f"{sum(reached) / 2:.2f}"
-    assert both[3].split(" ± ")[1] == f"{abs(reached[0] - reached[1]) / 2**0.5:.2f}"
-    assert one[1] == "1" and "autoencoder" in plain[0] and plain[3] == "–"
+    assert both["−ELBO"].split(" ± ")[0] == f"{sum(reached) / 2:.2f}"
+    assert both["−ELBO"].split(" ± ")[1] == f"{abs(reached[0] - reached[1]) / 2**0.5:.2f}"
+    assert one["seeds"] == "1" and "autoencoder" in plain["run"] and plain["−ELBO"] == "–"
+    assert [row["prior"] for row in (both, one, plain)] == ["StandardNormal"] * 2 + ["Flat"]
+    assert both["likelihood"] == "Normal" and one["likelihood"] == "Bernoulli"
+    assert both["measure"] == "density" and one["measure"] == "not normalized"
+    assert "different scales" in done.stdout
+    same = run(trained, "results.py", *seeds)
+    assert same.returncode == 0 and "different scales" not in same.stdout
+    assert not {"prior", "likelihood", "posterior", "measure"} & table_of(same.stdout)[0].keys()
     (trained / "runs" / "first" / "evaluation.json").rename(trained / "kept")
     refused = run(trained, "results.py", "runs/first", "runs")
     (trained / "kept").rename(trained / "runs" / "first" / "evaluation.json")

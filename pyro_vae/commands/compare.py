@@ -16,7 +16,7 @@ from pyro_vae.analysis import PICTURES, Subject, comparison
 from pyro_vae.analysis.animation import frame_beside, save_gif
 from pyro_vae.analysis.style import save_figure
 from pyro_vae.analysis.suite import missing
-from pyro_vae.evaluation.table import ROWS
+from pyro_vae.evaluation.table import MEASURES, NOT_COMPARABLE, ROWS
 from pyro_vae.experiments import Experiment
 from pyro_vae.training import choose_device
 
@@ -128,7 +128,12 @@ def comparison_table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
         if any(value is not None for value in values):
             cells = ["–" if value is None else f"{value:.2f}" for value in values]
             rows.append([name, *cells, unit])
+    measures = [MEASURES[each.get("measure")] for each in numbers.values()]
+    mixed = len(set(measures)) > 1
+    if mixed:
+        rows.insert(0, ["measure", *measures, ""])
     alignment = ("left", *["right"] * len(numbers), "left")
-    return tabulate(
+    table = tabulate(
         rows, ["", *numbers, ""], tablefmt="plain", colalign=alignment, disable_numparse=True
     )
+    return f"{table}\n\n{NOT_COMPARABLE}" if mixed else table

@@ -97,6 +97,18 @@ NOT_PROPER = (
     "models that use the same likelihood."
 )
 
+#: What a likelihood assigns to images, in words.
+MEASURES = {
+    "mass": "probability mass",
+    "density": "density",
+    "none": "not normalized",
+    None: "unknown",
+}
+NOT_COMPARABLE = (
+    "The nats of a density, of a probability mass, and of what is not normalized are on different "
+    "scales: compare them only within one measure, or in bits/dim where both have them."
+)
+
 
 def as_text(numbers: Mapping[str, Any]) -> str:
     """Return the numbers of `Evaluation.as_dict()` as text, a line each.
