@@ -15,6 +15,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import pyro
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from pyro_vae._arguments import Batch, Checked, Images, Latents, Natural, checked, in_short
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._module import device_of
+from pyro_vae._notebook import SHOWN, picture_of
 from pyro_vae._spelling import old_names
 from pyro_vae.errors import ArgumentError, PyroVAEError
 
@@ -204,6 +206,16 @@ class VAE(Checked, nn.Module):
             inside = f"({', '.join(networks)})" if networks else ""
             lines.append(f"  {slot}: {_name_of(part)}{inside}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Show a few samples in a notebook, the same whenever the weights are."""
+        try:
+            with seeded(0, self.device), evaluating(self):
+                levels = (255 * self.sample(SHOWN)).round().to(torch.uint8)
+            picture = picture_of(levels)
+        except Exception:  # An autoencoder has no samples; a model that does not fit is shown, too.
+            picture = ""
+        return f"{picture}<pre>{escape(repr(self))}</pre>"
 
     def _shapes(self) -> str:
         """Return the shape of images and latent vectors; nothing where a slot cannot say it."""

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -30,6 +31,7 @@ from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation import log_likelihood
 from pyro_vae.evaluation.fitting import as_images
 from pyro_vae.experiments import Experiment
+from pyro_vae.outputs import encode, score
 from pyro_vae.training.history import History
 
 quick = partial(fit, epochs=1, progress=False)
@@ -215,6 +217,30 @@ def test_images_show_themselves(channels, digits):
     dataset = Dataset("mine", images, images)
     assert repr(dataset).splitlines() == ["Dataset mine", f"  train: {images}", f"  test: {images}"]
     assert "Dataset mine" in dataset._repr_html_()
+
+
+def test_a_model_shows_the_same_samples_again_and_draws_none_of_the_users(digits):
+    vae = small_vae()
+    vae.train()
+    state = torch.get_rng_state()
+    html = vae._repr_html_()
+    assert html.startswith("<img") and "StandardNormal" in html and html == vae._repr_html_()
+    assert torch.equal(torch.get_rng_state(), state) and vae.likelihood.decoder.training
+    plain = VAE(priors.Flat(2), vae.likelihood, vae.posterior)
+    assert plain._repr_html_().startswith("<pre>VAE of images")
+
+
+def test_codes_and_scores_show_their_first_rows(digits):
+    wide = VAE(priors.StandardNormal(2), small_vae().likelihood, small_vae().posterior)
+    images = digits.test.select(slice(30))
+    for table in (score(wide, images), encode(wide, images)):
+        html = table._repr_html_()
+        assert html.count("<tr>") == 11 and "30 images" in html
+    codes = encode(wide, images)
+    more = replace(codes, means=codes.means.repeat(1, 20), scales=codes.scales.repeat(1, 20))
+    assert f"({len(more.columns()) - 10} more)" in more._repr_html_()
+    hostile = replace(codes, names=("<script>\x1b[31m", *codes.names[1:]))
+    assert "<script>" not in hostile._repr_html_() and "\x1b" not in hostile._repr_html_()
 
 
 def test_where_no_terminal_is_an_epoch_is_one_line(digits, capsys):

@@ -555,6 +555,25 @@ def test_training_leaves_codes_and_scores_that_agree_with_its_evaluation(trained
     assert {row["file"] for row in codes} == {row["file"] for row in scores}
 
 
+def test_without_a_file_the_strangest_images_and_the_first_codes_are_shown(trained: Path, capsys):
+    main(["score", str(trained), "--part", "test"])
+    *table, summary = capsys.readouterr().out.splitlines()
+    strangest = [row["file"] for row in rows(trained / "scores.csv")[:10]]
+    assert [" ".join(line.split()[:-4]) for line in table[1:]] == strangest
+    assert "180 images" in summary and "--out" in summary
+    main(["encode", str(trained), "--part", "test"])
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[-4:] == ["mean_1", "mean_2", "scale_1", "scale_2"] and len(table) == 12
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "sample", "export"])
+def test_without_a_folder_to_write_into_one_is_asked_for(trained: Path, command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, str(trained)])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "--out is missing: name the folder" in said
+
+
 def test_commands_write_the_runs_own_images_by_part(trained: Path, tmp_path, capsys):
     main(["encode", str(trained), "--out", str(tmp_path / "codes.csv")])
     found = rows(tmp_path / "codes.csv")

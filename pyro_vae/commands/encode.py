@@ -3,6 +3,7 @@
 from jsonargparse.typing import PositiveInt
 
 from pyro_vae.commands.results_of_run import (
+    TABLE,
     add_computation,
     add_images,
     parser_of,
@@ -12,6 +13,7 @@ from pyro_vae.outputs import encode
 
 DESCRIPTION = """Write the codes of images as a table, a row for each: its file, part, class and
 attributes, and the posterior's mean and standard deviation (scale) of each dimension.
+Without --out, the first ten are shown.
 
     {program} runs/fashion_conv --out codes.csv
     {program} runs/fashion_conv --data path/to/other/images --out codes.npz
@@ -20,7 +22,7 @@ attributes, and the posterior's mean and standard deviation (scale) of each dime
 
 def main(arguments: list[str]) -> None:
     """Encode what the command line asks for."""
-    parser = parser_of("encode", DESCRIPTION, "table to write: a .csv or an .npz file")
+    parser = parser_of("encode", DESCRIPTION, TABLE, usage="RUN")
     add_images(parser)
     parser.add_argument(
         "--draws",

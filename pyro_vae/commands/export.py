@@ -1,7 +1,7 @@
 """`pyro-vae export`: encoder and decoder as programs that need neither this library nor Pyro."""
 
-from pyro_vae.commands.results_of_run import opened, parser_of
-from pyro_vae.outputs import export, require_empty
+from pyro_vae.commands.results_of_run import FOLDER, folder_of, opened, parser_of
+from pyro_vae.outputs import export
 
 DESCRIPTION = """Export encoder (image to mean and scale) and decoder (code to mean image).
 
@@ -15,14 +15,14 @@ compared.
 
 def main(arguments: list[str]) -> None:
     """Export the run that the command line names."""
-    parser = parser_of("export", DESCRIPTION, "folder to write into, new or empty")
+    parser = parser_of("export", DESCRIPTION, FOLDER)
     parser.add_argument(
         "--onnx",
         type=bool | None,
         help="whether to write ONNX files (default: where their packages are installed)",
     )
     settings = parser.read(arguments)
-    folder = require_empty(settings.out, overwrite=settings.overwrite)
+    folder = folder_of(parser, settings)
     experiment, vae = opened(settings)
     print(
         export(

@@ -1,14 +1,16 @@
 """`pyro-vae reconstruct`: the reconstruction of each image as a PNG file."""
 
 from pyro_vae.commands.results_of_run import (
+    FOLDER,
     add_computation,
     add_images,
     chosen_parts,
     computation,
+    folder_of,
     opened,
     parser_of,
 )
-from pyro_vae.outputs import require_empty, save_reconstructions
+from pyro_vae.outputs import save_reconstructions
 
 DESCRIPTION = """Write the reconstruction of each image as a PNG file, in the size of the data.
 
@@ -21,11 +23,11 @@ Each is named after the image's file.
 
 def main(arguments: list[str]) -> None:
     """Reconstruct what the command line asks for."""
-    parser = parser_of("reconstruct", DESCRIPTION, "folder to write into, new or empty")
+    parser = parser_of("reconstruct", DESCRIPTION, FOLDER)
     add_images(parser, default="test")
     add_computation(parser)
     settings = parser.read(arguments)
-    folder = require_empty(settings.out, overwrite=settings.overwrite)
+    folder = folder_of(parser, settings)
     experiment, vae = opened(settings)
     paths = save_reconstructions(
         vae,

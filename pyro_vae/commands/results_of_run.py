@@ -1,6 +1,7 @@
 """What the commands that write results share: their options, the run, and its images."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -12,30 +13,35 @@ from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
 from pyro_vae.experiments.parsing import Parser
-from pyro_vae.outputs import Codes, Scores, require_table
+from pyro_vae.outputs import Codes, Scores, require_empty, require_table
+from pyro_vae.outputs.files import first_rows
 from pyro_vae.training import choose_device
 from pyro_vae.vae import VAE
 
+#: The help of `--out` where it is a folder, and where it is a table.
+FOLDER = "folder to write into, new or empty"
+TABLE = "table to write: a .csv or an .npz file (default: none; the first rows are shown)"
 PARTS = ("train", "validation", "test")
 
 
-def parser_of(command: str, description: str, out: str) -> Parser:
+def parser_of(command: str, description: str, out: str, usage: str = "RUN --out OUT") -> Parser:
     """Return a parser of the options that all of these commands have.
 
     Args:
         command: its name.
         description: its help; "{program}" stands for how it is called.
         out: the help of `--out`.
+        usage: the arguments that it needs.
     """
     called = program(command)
     result = Parser(
         prog=called,
-        usage="%(prog)s RUN --out OUT [options]",
+        usage=f"%(prog)s {usage} [options]",
         description=description.format(program=called),
         formatter_class=Formatter,
     )
     result.add_argument("run", type=str, help="folder of a trained run")
-    result.add_argument("--out", type=str, required=True, help=out)
+    result.add_argument("--out", type=str | None, help=out)
     result.add_argument(
         "--overwrite",
         action="store_true",
@@ -76,6 +82,17 @@ def add_images(result: Parser, default: str | None = None) -> None:
     )
 
 
+def folder_of(parser: Parser, settings: Namespace) -> Path:
+    """Return the folder to write files into; the program ends where none is named.
+
+    Raises:
+        OutputError: it cannot be written into.
+    """
+    if settings.out is None:
+        parser.error(f"--out is missing: name the {FOLDER}.")
+    return require_empty(settings.out, overwrite=settings.overwrite)
+
+
 def opened(settings: Namespace) -> tuple[Experiment, VAE]:
     """Return the run that the command line names, and its model where it is to compute."""
     keep_freed_memory()
@@ -84,19 +101,23 @@ def opened(settings: Namespace) -> tuple[Experiment, VAE]:
 
 
 def write_table(settings: Namespace, make: Callable[..., Codes | Scores], **options: Any) -> None:
-    """Write the table that a function of a model and parts of images returns.
+    """Write the table that a function of a model and parts of images returns, or show its start.
 
     Args:
         settings: those of the command line.
         make: the function.
         options: its arguments that it alone has.
     """
-    path = require_table(settings.out, overwrite=settings.overwrite)
+    path = settings.out and require_table(settings.out, overwrite=settings.overwrite)
     experiment, vae = opened(settings)
     parts, shared = chosen_parts(experiment, settings), computation(settings)
     table = make(vae, parts, **shared, **options)
-    table.save(path, overwrite=settings.overwrite)
-    print(f"{path}: {table}")
+    if path is None:
+        print(first_rows(table.columns()))
+        print(f"{table}. Write the whole table with --out FILE.csv or FILE.npz.")
+    else:
+        table.save(path, overwrite=settings.overwrite)
+        print(f"{path}: {table}")
 
 
 def computation(settings: Namespace) -> dict[str, Any]:

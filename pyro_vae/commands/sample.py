@@ -2,8 +2,15 @@
 
 from jsonargparse.typing import PositiveInt
 
-from pyro_vae.commands.results_of_run import add_computation, computation, opened, parser_of
-from pyro_vae.outputs import require_empty, save_samples
+from pyro_vae.commands.results_of_run import (
+    FOLDER,
+    add_computation,
+    computation,
+    folder_of,
+    opened,
+    parser_of,
+)
+from pyro_vae.outputs import save_samples
 
 DESCRIPTION = """Write new images as PNG files, numbered, in the size of the data.
 
@@ -13,13 +20,13 @@ DESCRIPTION = """Write new images as PNG files, numbered, in the size of the dat
 
 def main(arguments: list[str]) -> None:
     """Draw as many images as the command line asks for."""
-    parser = parser_of("sample", DESCRIPTION, "folder to write into, new or empty")
+    parser = parser_of("sample", DESCRIPTION, FOLDER)
     parser.add_argument(
         "--number", "-n", type=PositiveInt, default=100, help="number of new images"
     )
     add_computation(parser)
     settings = parser.read(arguments)
-    folder = require_empty(settings.out, overwrite=settings.overwrite)
+    folder = folder_of(parser, settings)
     experiment, vae = opened(settings)
     paths = save_samples(
         vae,

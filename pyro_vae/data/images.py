@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pyro_vae._notebook import SHOWN, picture_of
 from pyro_vae._spelling import RENAMED, warn_of
 from pyro_vae.data.capacity import require_memory
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.messages import DataError, one_line
-from pyro_vae.data.notebook import SHOWN, picture_of
 from pyro_vae.data.options import check_seed, is_whole
 from pyro_vae.data.streams import Stream, changed, selected
 from pyro_vae.errors import PyroVAEError

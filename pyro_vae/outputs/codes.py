@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from pyro_vae._arguments import Count, Seed, checked
 from pyro_vae.data import ImageData
 from pyro_vae.distributions.base import precise
-from pyro_vae.outputs.files import NPZ, Column, require_table, write_csv, write_npz
+from pyro_vae.outputs.files import NPZ, Column, first_rows, require_table, write_csv, write_npz
 from pyro_vae.outputs.parts import SomeParts, batches_of, named_parts, names_of, parts_of
 from pyro_vae.vae import VAE, mean_of
 
@@ -50,7 +51,12 @@ class Codes:
         return len(self.names)
 
     def __repr__(self) -> str:
-        return f"Codes of {len(self)} images in {self.means.shape[1]} dimensions"
+        images = f"{len(self)} image{'s' * (len(self) != 1)}"
+        return f"Codes of {images} in {self.means.shape[1]} dimensions"
+
+    def _repr_html_(self) -> str:
+        """Show the first codes in a notebook."""
+        return f"{first_rows(self.columns(), 'html')}<p>{escape(repr(self))}</p>"
 
     def columns(self) -> dict[str, Column]:
         """Return the columns of the table by their headings, dimensions counted from 1."""

@@ -10,10 +10,12 @@ holds text as it is.
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+from tabulate import tabulate
 from torch import Tensor
 
 from pyro_vae._files import whole_file
@@ -21,6 +23,8 @@ from pyro_vae._text import escaped
 from pyro_vae.errors import PyroVAEError
 
 CSV, NPZ = ".csv", ".npz"
+#: The rows and the columns of a table that are shown where it is not written.
+ROWS, COLUMNS = 10, 10
 #: What spreadsheets begin a formula with, in ASCII and in full width.
 FORMULA_SIGNS = tuple("=+-@＝＋－＠")
 
@@ -89,6 +93,28 @@ def write_csv(path: Path, columns: Mapping[str, Column], *, within: Path | None 
         writer.writerow(map(plain_text, columns))
         writer.writerows(zip(*cells, strict=True))
         text.detach()
+
+
+def first_rows(columns: Mapping[str, Column], form: str = "plain") -> str:
+    """Return the first rows and columns of a table as text, or as HTML.
+
+    Args:
+        columns: by their headings.
+        form: "plain" or "html".
+    """
+    shown = dict(islice(columns.items(), COLUMNS))
+    more = len(columns) - len(shown)
+    cells = [[_brief(cell) for cell in islice(_cells(column), ROWS)] for column in shown.values()]
+    rows = [[*row, *["…"] * bool(more)] for row in zip(*cells, strict=True)]
+    headings = [*map(plain_text, shown), *[f"({more} more)"] * bool(more)]
+    align = ["right" if isinstance(column, Tensor) else "left" for column in shown.values()]
+    return tabulate(
+        rows, headings, form, disable_numparse=True, colalign=[*align, *["left"] * bool(more)]
+    )
+
+
+def _brief(cell: object) -> str:
+    return f"{cell:.5g}" if isinstance(cell, float) else str(cell)
 
 
 def write_npz(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from pyro_vae._arguments import Count, Natural, Seed, checked
 from pyro_vae._modes import seeded
 from pyro_vae.evaluation import has_elbo, log_likelihood, terms
-from pyro_vae.outputs.files import NPZ, Column, require_table, write_csv, write_npz
+from pyro_vae.outputs.files import NPZ, Column, first_rows, require_table, write_csv, write_npz
 from pyro_vae.outputs.parts import SomeParts, batches_of, named_parts, names_of, parts_of
 from pyro_vae.slots import check_support
 from pyro_vae.vae import VAE
@@ -48,6 +49,10 @@ class Scores:
         by = "distortion" if self.elbos is None else "ELBO"
         images = f"{len(self):,} image{'s' * (len(self) != 1)}"
         return f"Scores of {images}, the strangest by its {by} first: {self.names[0]}"
+
+    def _repr_html_(self) -> str:
+        """Show the strangest images in a notebook."""
+        return f"{first_rows(self.columns(), 'html')}<p>{escape(repr(self))}</p>"
 
     def columns(self) -> dict[str, Column]:
         """Return the columns of the table by their headings."""
