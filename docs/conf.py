@@ -40,6 +40,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",
+    "linked_terms",  # It lies beside this file.
 ]
 myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"

@@ -1,0 +1,94 @@
+"""What surrounds the learning path: the glossary, its links, and the words that all pages use."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *(DOCS / "tutorials").glob("*.py")])
+GREEK = re.compile(
+    r"\\(alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
+    r"(?:var)?phi|chi|psi|omega)\b"
+)
+#: Other words for a term of the glossary, which no page uses.
+INSTEAD = {
+    "latent code": "latent vector",
+    "latent variable vector": "latent vector",
+    "evidence-lower": "evidence lower bound",
+    "KL loss": "rate",
+    "regularization term": "rate",
+    "KL-divergence": "KL divergence",
+    "KL warm-up": "KL annealing",
+    "bits per dim ": "bits per dimension",
+    "bits per pixel": "bits per dimension",
+    "reparametriz": "reparameterization",
+    "inference network": "encoder",
+    "generative network": "decoder",
+    "approximate posterior": "posterior",
+}
+
+
+def glossary() -> list[str]:
+    """The terms of the glossary, as it spells them."""
+    blocks = re.findall(r"```\{glossary\}\n(.*?)```", (DOCS / "glossary.md").read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if re.match(r"\S", line)]
+
+
+def mathematics(page: Path) -> str:
+    """The formulas of a tutorial."""
+    text = re.sub("^# ?", "", page.read_text(), flags=re.MULTILINE)
+    displayed = re.findall(r"\.\. math::\n\n((?: +.*\n|\n)+)", text)
+    return "\n".join([*re.findall(r":math:`(.*?)`", text, re.DOTALL), *displayed])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_page_has_another_word_for_a_term(page):
+    if page.stem == "glossary":  # It says which other words there are.
+        return
+    text = " ".join(page.read_text().split()).lower()
+    found = {word: term for word, term in INSTEAD.items() if word.lower() in text}
+    assert not found, f"{page.name} should say {', '.join(found.values())}"
+
+
+def test_words_are_replaced_by_terms_of_the_glossary():
+    terms = {term.lower() for term in glossary()}
+    assert len(terms) == len(glossary()) > 60
+    assert {term.lower() for term in INSTEAD.values()} <= terms
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "tutorials").glob("*.py")), ids=lambda p: p.stem)
+def test_every_greek_letter_of_the_tutorials_is_in_the_notation(page):
+    notation = (DOCS / "notation.md").read_text()
+    for letter in set(GREEK.findall(mathematics(page))):
+        assert rf"\{letter}" in notation, f"{page.name} uses {letter}"
+
+
+def test_terms_are_linked_where_a_page_first_uses_them(tmp_path):
+    application = pytest.importorskip("sphinx.application").Sphinx
+    pytest.importorskip("myst_parser")
+    source, out = tmp_path / "docs", tmp_path / "html"
+    source.mkdir()
+    (source / "glossary.md").write_text(
+        "# Glossary\n\n```{glossary}\nELBO\nevidence lower bound\n  A bound.\n\nrate\n  A cost.\n\n"
+        "learning rate\n  A step.\n\nlatent vector\ncode\n  Numbers.\n```\n"
+    )
+    (source / "page.md").write_text(
+        "# The rate\n\nThe learning rate is small, in `rate` and in code. The *rates* fall, the "
+        "rate\ndoes. The evidence\nlower bound, or ELBO; a latent vector.\n"
+    )
+    conf = {"extensions": ["myst_parser", "linked_terms"], "root_doc": "page"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))
+        app = application(
+            source, None, out, tmp_path / "trees", "html", conf, status=None, warning=None
+        )
+        app.build()
+    text = (out / "page.html").read_text()
+    links = re.findall(r'href="glossary.html#(term-[^"]+)"><span[^>]*>([^<]+)</span>', text)
+    assert [(place, " ".join(words.split())) for place, words in links] == [
+        ("term-learning-rate", "learning rate"),
+        ("term-rate", "rates"),
+        ("term-ELBO", "evidence lower bound"),
+        ("term-latent-vector", "latent vector"),
+    ]
