@@ -19,14 +19,16 @@ from pyro_vae import slots
 from pyro_vae._settings import Setting, declared
 from pyro_vae.analysis import PICTURES
 from pyro_vae.analysis.suite import NEEDS
-from pyro_vae.recipes import Recipe, listing
+from pyro_vae.recipes import RECIPES, Recipe, listing
 from pyro_vae.training import TrainingSettings
 
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
 
 sys.path.insert(0, str(HERE))
-import diagrams  # noqa: E402  # It lies beside this file.
+import command_help  # noqa: E402  # These lie beside this file.
+import diagrams  # noqa: E402
+import layers  # noqa: E402
 
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
@@ -179,3 +181,6 @@ diagrams.draw_all(GENERATED / "diagrams")
     settings_table(each for name, each in OF_RECIPES.items() if name not in OF_TRAINING)
 )
 (GENERATED / "recipes.md").write_text(f"```text\n{listing()}\n```\n")
+(GENERATED / "command_line.md").write_text(command_help.page())
+for name, recipe in RECIPES.items():
+    (GENERATED / f"layers_{name}.md").write_text(layers.table(recipe))

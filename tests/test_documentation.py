@@ -1,9 +1,16 @@
 """What surrounds the learning path: the glossary, its links, and the words that all pages use."""
 
+import math
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+from pyro_vae import priors
+from pyro_vae.commands import COMMANDS
+from pyro_vae.recipes import RECIPES
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *(DOCS / "tutorials").glob("*.py")])
@@ -92,3 +99,37 @@ def test_terms_are_linked_where_a_page_first_uses_them(tmp_path):
         ("term-ELBO", "evidence lower bound"),
         ("term-latent-vector", "latent vector"),
     ]
+
+
+# ------------------------------------------------------------------------- generated pages
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_layers_of_a_recipe_are_all_of_its_networks(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import layers
+
+    recipe = RECIPES[name]
+    vae = recipe.with_settings(prior=priors.StandardNormal).build(recipe.image_shape)
+    rows = [row.split("|")[1:-1] for row in layers.table(recipe).splitlines()[2:]]
+    counted = sum(int(row[2].replace(",", "")) for row in rows if row[2].strip())
+    scale = sum(each.numel() for each in vae.likelihood.parameters(recurse=False))
+    assert counted + scale == sum(each.numel() for each in vae.parameters())
+    shapes = [tuple(map(int, re.findall(r"\d+", row[1]))) for row in rows]
+    assert shapes[0] == recipe.image_shape
+    assert math.prod(shapes[-1]) == math.prod(recipe.image_shape)  # An MLP's are still in a row.
+    page = (DOCS / "recipes.md").read_text()
+    assert f"generated/layers_{name}.md" in page
+
+
+def test_the_command_line_is_that_of_the_programs(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import command_help
+
+    before = sys.argv, os.environ.get("COLUMNS")
+    page = command_help.page()
+    assert (sys.argv, os.environ.get("COLUMNS")) == before
+    assert re.findall(r"^## `pyro-vae (\w+)`$", page, re.MULTILINE) == list(COMMANDS)
+    for option in ("--latent-size", "--samples", "--only", "--resume", "--data-dir", "--overwrite"):
+        assert f"  {option}" in page
+    assert sys.executable not in page and page.count("usage: pyro-vae ") == len(COMMANDS) + 1
