@@ -1,18 +1,22 @@
 """What surrounds the learning path: the glossary, its links, and the words that all pages use."""
 
+import doctest
 import math
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from pyro_vae import priors
-from pyro_vae.commands import COMMANDS
+from pyro_vae.commands import COMMANDS, main
+from pyro_vae.evaluation.collapse import verdict
 from pyro_vae.recipes import RECIPES
 
 DOCS = Path(__file__).parent.parent / "docs"
+TROUBLES = (DOCS / "troubleshooting.md").read_text()
 PAGES = sorted([*DOCS.glob("*.md"), *(DOCS / "tutorials").glob("*.py")])
 GREEK = re.compile(
     r"\\(alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
@@ -133,3 +137,77 @@ def test_the_command_line_is_that_of_the_programs(monkeypatch):
     for option in ("--latent-size", "--samples", "--only", "--resume", "--data-dir", "--overwrite"):
         assert f"  {option}" in page
     assert sys.executable not in page and page.count("usage: pyro-vae ") == len(COMMANDS) + 1
+
+
+# ------------------------------------------------------------------------- troubleshooting
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of troubleshooting in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", TROUBLES, re.DOTALL)
+
+
+def test_its_python_prints_what_stands_below_it():
+    lines = "".join(blocks("pycon"))
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    example = doctest.DocTestParser().get_doctest(lines, {}, "troubleshooting", None, 0)
+    said: list[str] = []
+    failed, tried = doctest.DocTestRunner(optionflags=flags).run(example, out=said.append)
+    assert not failed, "".join(said)
+    assert tried > 20
+
+
+def test_its_commands_say_what_stands_below_them(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["pyro-vae"])
+    calls = [
+        call for block in blocks("console") for call in re.split(r"^\$ ", block, flags=re.M)[1:]
+    ]
+    assert len(calls) == 4
+    for call in calls:
+        line, _, expected = call.partition("\n")
+        program, *arguments = shlex.split(line)
+        with pytest.raises(SystemExit):
+            main(arguments)
+        printed = capsys.readouterr().err
+        assert program == "pyro-vae"
+        assert printed[printed.index("error:") :].split() == expected.split()
+
+
+def test_its_messages_are_those_of_the_library():
+    sentences = [
+        verdict(0.0, 0, 2),
+        verdict(3.2, 2, 10),
+        verdict(1e6, 2, 2, 64),
+    ]
+    quoted = [" ".join(block.split()) for block in blocks("text")]
+    assert set(sentences) <= set(quoted)
+    source = "".join(path.read_text() for path in (DOCS.parent / "pyro_vae").rglob("*.py"))
+    # A message is spread over lines and holds what is inserted into it: look for its fixed parts.
+    source = " ".join(re.sub(r'"\s+f?"', "", source).split())
+    fixed = [
+        "unreliable, with a Pareto k above",
+        "is not reparameterized: its gradient is that of the score function, which has a high "
+        "variance. Expect slow training, or average over many images and particles.",
+        "cannot be used here:",
+        "names code from outside this library",
+        "already holds a run: continue it (--resume), or choose another --out",
+    ]
+    page = " ".join(TROUBLES.split())
+    for part in fixed:
+        assert part in page and part in source, part
+    assert len(quoted) == len(sentences) + 3
+
+
+def test_every_option_in_it_exists(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import command_help
+
+    known = {name: command_help.help_of(name) for name in COMMANDS}
+    for block in blocks("bash"):
+        for line in block.splitlines():
+            program, command, *arguments = shlex.split(line)
+            assert program == "pyro-vae"
+            for option in (each for each in arguments if each.startswith("--")):
+                name = option.partition(".")[0].partition("=")[0]
+                assert re.search(rf"{name}\b", known[command]), line
