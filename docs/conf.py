@@ -42,7 +42,8 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",
-    "linked_terms",  # It lies beside this file.
+    "linked_terms",  # These lie beside this file.
+    "search_words",
 ]
 myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"

@@ -1,6 +1,8 @@
 """What surrounds the learning path: the glossary, its links, and the words that all pages use."""
 
 import doctest
+import io
+import json
 import math
 import os
 import re
@@ -75,26 +77,33 @@ def test_every_greek_letter_of_the_tutorials_is_in_the_notation(page):
         assert rf"\{letter}" in notation, f"{page.name} uses {letter}"
 
 
-def test_terms_are_linked_where_a_page_first_uses_them(tmp_path):
+def built(source: dict[str, str], extension: str, folder: Path, monkeypatch) -> tuple[Path, str]:
+    """Build pages with an extension of the documentation; return its folder and the warnings."""
     application = pytest.importorskip("sphinx.application").Sphinx
     pytest.importorskip("myst_parser")
-    source, out = tmp_path / "docs", tmp_path / "html"
-    source.mkdir()
-    (source / "glossary.md").write_text(
-        "# Glossary\n\n```{glossary}\nELBO\nevidence lower bound\n  A bound.\n\nrate\n  A cost.\n\n"
-        "learning rate\n  A step.\n\nlatent vector\ncode\n  Numbers.\n```\n"
-    )
-    (source / "page.md").write_text(
-        "# The rate\n\nThe learning rate is small, in `rate` and in code. The *rates* fall, the "
-        "rate\ndoes. The evidence\nlower bound, or ELBO; a latent vector.\n"
-    )
-    conf = {"extensions": ["myst_parser", "linked_terms"], "root_doc": "page"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(DOCS))
-        app = application(
-            source, None, out, tmp_path / "trees", "html", conf, status=None, warning=None
-        )
-        app.build()
+    monkeypatch.syspath_prepend(str(DOCS))
+    (folder / "docs").mkdir()
+    for name, text in source.items():
+        (folder / "docs" / name).write_text(text)
+    conf = {"extensions": ["myst_parser", extension], "root_doc": next(iter(source))[:-3]}
+    warnings, out = io.StringIO(), folder / "html"
+    places = folder / "docs", None, out, folder / "trees"
+    application(*places, "html", conf, status=None, warning=warnings).build()
+    return out, warnings.getvalue()
+
+
+def test_terms_are_linked_where_a_page_first_uses_them(tmp_path, monkeypatch):
+    source = {
+        "page.md": (
+            "# The rate\n\nThe learning rate is small, in `rate` and in code. The *rates* fall, "
+            "the rate\ndoes. The evidence\nlower bound, or ELBO; a latent vector.\n"
+        ),
+        "glossary.md": (
+            "# Glossary\n\n```{glossary}\nELBO\nevidence lower bound\n  A bound.\n\nrate\n"
+            "  A cost.\n\nlearning rate\n  A step.\n\nlatent vector\ncode\n  Numbers.\n```\n"
+        ),
+    }
+    out, _ = built(source, "linked_terms", tmp_path, monkeypatch)
     text = (out / "page.html").read_text()
     links = re.findall(r'href="glossary.html#(term-[^"]+)"><span[^>]*>([^<]+)</span>', text)
     assert [(place, " ".join(words.split())) for place, words in links] == [
@@ -103,6 +112,51 @@ def test_terms_are_linked_where_a_page_first_uses_them(tmp_path):
         ("term-ELBO", "evidence lower bound"),
         ("term-latent-vector", "latent vector"),
     ]
+
+
+# ------------------------------------------------------------------------- search
+
+
+def test_a_page_is_found_by_the_other_spelling_and_by_what_people_type(tmp_path, monkeypatch):
+    source = {
+        "index.md": "# Gray images\n\nThey are normalized and colored.\n",
+        "outputs.md": "# Results\n\nScores of images.\n",
+    }
+    out, warnings = built(source, "search_words", tmp_path, monkeypatch)
+    text = (out / "searchindex.js").read_text()
+    index = json.loads(text[text.index("(") + 1 : text.rindex(")")])
+    names = index["docnames"]
+    for word in ("grey", "normalis", "colour"):  # The index has stems.
+        assert names[index["terms"][word]] == "index", word
+    for word in ("anomali", "outlier", "detect"):
+        assert names[index["terms"][word]] == "outputs", word
+    ((place, _, main),) = index["indexentries"]["anomaly detection"]
+    assert (names[place], main) == ("outputs", True)
+    # Of the pages that are not in this small documentation, each is named.
+    assert "names the page glossary, which does not exist" in warnings
+    assert "does not find" not in warnings
+
+
+def test_a_phrase_that_finds_nothing_is_warned_of(tmp_path, monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS))
+    import search_words
+
+    monkeypatch.setattr(search_words.AddWords, "apply", lambda self: None)
+    _, warnings = built({"index.md": "# Gray\n"}, "search_words", tmp_path, monkeypatch)
+    assert "A search for 'install' does not find index." in warnings
+    assert "A search for 'grey' does not find what 'gray' finds." in warnings
+
+
+def test_the_words_of_the_search_belong_to_pages_that_exist(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS))
+    import search_words
+
+    for page in search_words.PHRASES:
+        folder, _, name = page.rpartition("/")
+        path = DOCS / ("tutorials" if folder else "") / f"{name}.{'py' if folder else 'md'}"
+        assert path.exists(), page
 
 
 # ------------------------------------------------------------------------- generated pages
