@@ -14,9 +14,11 @@ from browser import PHONE, headless_browser, opened, wait_until, width_of_conten
 from conftest import small_vae
 from PIL import Image, ImageColor
 
-from pyro_vae import VAE, posteriors, priors
+from torch import nn
+
+from pyro_vae import VAE, likelihoods, networks, posteriors, priors
 from pyro_vae.analysis import decode, embed
-from pyro_vae.analysis.pages import explorer
+from pyro_vae.analysis.pages import explorer, packing
 from pyro_vae.analysis.style import PALETTE
 from pyro_vae.data import ImageData
 
@@ -208,6 +210,156 @@ def test_nothing_is_loaded():
     assert "default-src 'none'" in page
     namespace = "http://www.w3.org/2000/svg"  # a name that is never fetched
     assert re.findall(r"https?://[^\"']*", page) == [namespace]
+
+
+# The decoder in the page
+
+
+def connected(
+    likelihood=likelihoods.Bernoulli, size=2, shape=(1, 8, 8), decoder=None, gain=3, **slots
+) -> VAE:
+    """Return a tiny model whose decoder is fully connected, and whose images vary a lot."""
+    torch.manual_seed(3)
+    decoder = decoder or networks.MLPDecoder(size, shape, hidden=(12, 16))
+    encoder = networks.MLPEncoder(shape, hidden=(16,))
+    vae = VAE(
+        slots.get("prior") or priors.StandardNormal(size),
+        likelihood(decoder),
+        slots.get("posterior") or posteriors.DiagonalNormal(encoder, size),
+    ).eval()
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter *= gain
+    return vae
+
+
+def learned(decoder):
+    return likelihoods.Normal(decoder, learned=True)
+
+
+def standardized(decoder):
+    return likelihoods.Normal(decoder, sigmoid=False, standardized=(0.4, 0.2))
+
+
+def own_decoder(activation=nn.GELU):
+    """Return a decoder that is not of this library, with an activation at its end."""
+    layers = nn.Sequential(nn.Linear(2, 20), activation(), nn.Linear(20, 64), nn.Sigmoid())
+    return nn.Sequential(layers, nn.Unflatten(1, (1, 8, 8)))
+
+
+def without_sigmoid(decoder):
+    return likelihoods.Normal(decoder, sigmoid=False)
+
+
+CONNECTED = {
+    "bernoulli": lambda: connected(),
+    "continuous Bernoulli": lambda: connected(likelihoods.ContinuousBernoulli),
+    "a learned scale, color, five dimensions": lambda: connected(learned, 5, (3, 9, 6)),
+    "standardized, two channels": lambda: connected(standardized, 3, (2, 5, 7)),
+    "one dimension": lambda: connected(size=1),
+    "on a sphere": lambda: connected(
+        size=3,
+        prior=priors.HypersphereUniform(3),
+        posterior=posteriors.PowerSpherical(networks.MLPEncoder((1, 8, 8)), 3),
+    ),
+    "one's own decoder": lambda: connected(without_sigmoid, decoder=own_decoder()),
+}
+
+
+@pytest.mark.parametrize("name", CONNECTED)
+def test_a_fully_connected_decoder_runs_in_the_page(browser, tmp_path, name):
+    vae = CONNECTED[name]()
+    images = noise(shape=tuple(vae.image_shape))
+    page_file = tmp_path / "explorer.html"
+    page_file.write_text(explorer.html(vae, images))
+    found = held(page_file.read_text())
+    assert found["nodes"] is None and found["decoder"]["off"] < 0.1
+    assert "The decoder itself runs in this page, with weights of 16 bits" in page_file.read_text()
+    codes = embed(vae, images)
+    plane = explorer.lay(vae, images, codes)
+    (left, right), (bottom, top) = found["window"]
+    places = np.random.default_rng(0).uniform([left, bottom], [right, top], (6, 2))
+    z = plane.latents(torch.from_numpy(places[:, : len(plane.names)]).float())
+    expected = 255 * decode(vae, z).movedim(1, -1).numpy()
+    if expected.shape[-1] == 2:
+        expected = expected.mean(-1, keepdims=True)
+    assert np.ptp(expected, axis=0).max() > 60
+    with opened(browser, page_file) as page:
+        for (x, y), levels in zip(places, expected, strict=True):
+            image = move(page, x, y)
+            assert image.shape[:2] == levels.shape[:2]
+            assert np.abs(image - levels).max() <= 0.6  # half a level of the screen's rounding
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_every_activation_is_known_to_the_page(browser, path, bits):
+    torch.manual_seed(0)
+    x = torch.linspace(-1, 1, 7)
+    with opened(browser, path) as page:
+        for name in packing.FUNCTIONS:
+            first = packing.pack(20 * torch.randn(40, 7), torch.randn(40), name, bits)
+            last = packing.pack(torch.randn(5, 40), None, "identity", bits)
+            expected = packing.run([first, last], x[None])[0]
+            found = page.evaluate(
+                "([network, x]) => Array.from(networks.run(networks.unpack(network), x))",
+                [[first, last], x.tolist()],
+            )
+            assert np.allclose(found, expected, rtol=1e-5, atol=1e-4), name
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 127), (16, 32767)])
+def test_packed_weights_are_off_by_half_a_scale_at_most(bits, largest):
+    torch.manual_seed(0)
+    weight = torch.randn(30, 20) * torch.logspace(-4, 4, 30)[:, None]
+    weight[3] = 0
+    bias = torch.randn(30)
+    found, kept = packing.unpack(packing.pack(weight, bias, "relu", bits))
+    scales = weight.abs().amax(1, keepdim=True) / largest
+    assert ((found - weight).abs() <= 0.501 * scales).all() and torch.equal(kept, bias)
+    assert torch.allclose(found.abs().amax(1), weight.abs().amax(1), rtol=1e-6)
+
+
+def test_a_decoder_that_is_too_large_is_rounded_more_or_blended(monkeypatch):
+    vae = connected(gain=2)
+    weights = sum(each.numel() for each in vae.likelihood.decoder.parameters() if each.dim() == 2)
+    rows = 12 + 16 + 64
+    monkeypatch.setattr(explorer, "DECODER_BYTES", 2 * weights + 8 * rows)
+    assert held(explorer.html(vae, noise()))["decoder"]["network"][0]["bits"] == 16
+    monkeypatch.setattr(explorer, "DECODER_BYTES", 2 * weights + 8 * rows - 1)
+    assert held(explorer.html(vae, noise()))["decoder"]["network"][0]["bits"] == 8
+    monkeypatch.setattr(explorer, "DECODER_BYTES", weights + 8 * rows - 1)
+    page = explorer.html(vae, noise())
+    assert held(page)["decoder"] is None and "are interpolated in between" in page
+
+
+def test_the_largest_decoder_leaves_the_page_smaller_than_3_megabytes():
+    decoder = networks.MLPDecoder(2, (3, 32, 32), hidden=(200,))
+    page = explorer.html(connected(shape=(3, 32, 32), decoder=decoder), noise(3500, (3, 32, 32)))
+    assert held(page)["decoder"]["network"][0]["bits"] == 16
+    assert 2_000_000 < len(page.encode()) < 3_000_000
+
+
+class Squared(nn.Sequential):
+    """A decoder whose last step is not a module."""
+
+    def forward(self, z):
+        return super().forward(z) ** 2
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [
+        lambda: lively(),
+        lambda: connected(likelihoods.DiscretizedLogisticMixture),
+        lambda: connected(without_sigmoid, decoder=Squared(*own_decoder())),
+        lambda: connected(without_sigmoid, decoder=own_decoder(nn.Softplus)),
+    ],
+    ids=["convolutions", "a mixture", "an unseen step", "an unknown activation"],
+)
+def test_what_the_page_cannot_run_is_blended(vae):
+    page = explorer.html(vae(), noise())
+    assert held(page)["decoder"] is None and held(page)["nodes"]["columns"] == 64
+    assert "are interpolated in between" in page
 
 
 # The prior's mass

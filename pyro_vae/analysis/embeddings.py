@@ -72,7 +72,7 @@ def decode(vae: VAE, z: Codes, *, seed: Seed = 0) -> Tensor:
     """
     with evaluating(vae), seeded(seed, vae.device):
         z = z.to(vae.device, torch.float32)
-        if _on_sphere(vae):
+        if on_sphere(vae):
             z = torch.nn.functional.normalize(z, dim=-1)
         return _decoded(vae, z)
 
@@ -236,7 +236,8 @@ def factors_of(distribution: dist.TorchDistribution) -> dist.TorchDistribution |
         return None
 
 
-def _on_sphere(vae: VAE) -> bool:
+def on_sphere(vae: VAE) -> bool:
+    """Return whether the support of a model's prior is a sphere."""
     try:
         return vae.prior().support is constraints.sphere
     except NotImplementedError:  # A distribution need not declare its support.

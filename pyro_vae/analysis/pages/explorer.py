@@ -1,13 +1,15 @@
 """The latent explorer: a page that decodes the latent space under the pointer.
 
-A plane is laid through the latent space. Images are decoded at the nodes of a grid on the plane and
-stored with 8 bits per value; the browser interpolates between the nodes bilinearly. The page also
-holds the latent vectors of the images and outlines of the prior's mass. It is one file of less than
-3 MB that needs no server and loads nothing.
+A plane is laid through the latent space. If the decoder is fully connected and fits into the page,
+the page holds its weights, and the browser decodes any point of the plane. Otherwise images are
+decoded at the nodes of a grid on the plane and stored with 8 bits per value, and the browser
+interpolates between the nodes bilinearly. The page also holds the latent vectors of the images and
+outlines of the prior's mass. It is one file of less than 3 MB that needs no server and loads
+nothing.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +19,7 @@ import torch
 from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vae._modes import evaluating
 from pyro_vae._progress import hidden, tqdm
@@ -28,8 +30,10 @@ from pyro_vae.analysis.embeddings import (
     factors_of,
     leading,
     mean_rate_per_dimension,
+    on_sphere,
     prior_log_density,
 )
+from pyro_vae.analysis.pages.packing import Layer, layers_of, pack, run
 from pyro_vae.analysis.pages.page import data_uri, document, image_bytes, render
 from pyro_vae.analysis.passes import Coded, code
 from pyro_vae.analysis.style import (
@@ -51,11 +55,16 @@ FEWEST_NODES = 8
 MOST_VALUES = 12_000_000  # decoded in total
 LONGEST_SIDE = 64  # of a decoded image, in pixels
 THUMBNAIL_SIDE = 32
-# Bytes of the two pictures. Base64 adds a third; points, outlines and program need about 100 kB.
+# Bytes of the decoder or of its images, and of the originals. Base64 adds a third; points, outlines
+# and program need about 100 kB.
+DECODER_BYTES = 1_300_000
 NODE_BYTES = 1_300_000
 ORIGINAL_BYTES = 550_000
 CELLS = 144  # along an axis, of the grid on which the prior's mass is outlined
 MASSES = (0.95, 0.5)
+MEANS = ("sigmoid", "identity", "continuous_bernoulli")  # of pixels, from the decoder's values
+MOST_OFF = 4.0  # of 255 levels, by which the decoder in the page may differ from the model's
+COMPARED = 16  # points along an axis at which the two are compared
 
 
 def html(
@@ -122,12 +131,14 @@ def section(
     draws = _prior_draws(vae, seed)
     drawn = None if draws is None else plane.points(draws).double().numpy()
     window = _window(points, drawn)
+    decoder = _decoder(vae, plane, window, seed)
     values = {
         "names": plane.names,
         "short": plane.short,
         "window": window.tolist(),
         "digits": max(0, 2 - math.floor(math.log10(np.ptp(window, 1).min() / 2))),
-        "nodes": _nodes(vae, plane, window, seed, progress),
+        "decoder": decoder,
+        "nodes": None if decoder else _nodes(vae, plane, window, seed, progress),
         **_points(points, images),
         "originals": _originals(images),
         "prior": [] if drawn is None else _outlines(vae, plane, drawn, window),
@@ -272,6 +283,80 @@ def _window(points: np.ndarray, draws: np.ndarray | None) -> np.ndarray:
     return np.stack([middle - half, middle + half], 1)
 
 
+# The decoder within the page
+
+
+def _decoder(vae: VAE, plane: Plane, window: np.ndarray, seed: int) -> dict[str, Any] | None:
+    """The decoder and the plane that it is given points of; None if the page cannot hold them.
+
+    What becomes of the numbers that the decoder returns is not asked of the likelihood, but seen:
+    packed and run, it must return what the model does, or it is not used.
+    """
+    layers = layers_of(getattr(vae.likelihood, "decoder", None) or nn.Identity())
+    channels, height, width = shape = tuple(vae.image_shape)
+    if layers is None or not _usable(layers, vae.latent_size, math.prod(shape)):
+        return None
+    points = _grid(window, len(plane.names), _compared(math.prod(shape)))
+    z, normalize = plane.latents(points), on_sphere(vae)
+    expected = decode(vae, z, seed=seed).flatten(1)
+    given = nn.functional.normalize(z, dim=-1) if normalize else z
+    for network in _packings(layers, vae.likelihood, math.prod(shape)):
+        off = 255 * (run(network, given).clamp(0, 1) - expected).abs().max().item()
+        if off <= MOST_OFF:
+            return {
+                "network": network,
+                "origin": plane.origin.tolist(),
+                "directions": plane.directions.tolist(),
+                "normalize": normalize,
+                "channels": channels,
+                "height": height,
+                "width": width,
+                "off": off,
+                "compared": len(points),
+            }
+    return None
+
+
+def _usable(layers: list[tuple[nn.Linear, str]], inputs: int, outputs: int) -> bool:
+    """Whether layers lead from latent vectors to all values of an image, by finite numbers."""
+    fits = layers[0][0].in_features == inputs and layers[-1][0].out_features >= outputs
+    return fits and all(
+        bool(parameter.isfinite().all()) for layer, _ in layers for parameter in layer.parameters()
+    )
+
+
+def _compared(values: int) -> int:
+    """The number of points along an axis at which images of so many values are compared."""
+    return int(np.clip(math.sqrt(MOST_VALUES / values), 2, COMPARED))
+
+
+def _packings(
+    layers: list[tuple[nn.Linear, str]], likelihood: object, values: int
+) -> Iterator[list[Layer]]:
+    """The decoder packed in each way that its image may follow from it, the finest first.
+
+    Args:
+        layers: its layers, the last of which may also return other parameters than the mean.
+        likelihood: what says whether the values of the image are standardized.
+        values: the number of values of an image.
+    """
+    *hidden, (last, activation) = layers
+    shift, factor = getattr(likelihood, "standardized", (0.0, 1.0))
+    bias = torch.zeros(values) if last.bias is None else last.bias[:values]
+    endings = MEANS if activation == "identity" else (activation,)
+    count = sum(layer.weight.numel() for layer, _ in hidden) + values * last.in_features
+    rows = sum(layer.out_features for layer, _ in hidden) + values
+    for bits in (16, 8):
+        if count * bits // 8 + 8 * rows > DECODER_BYTES:
+            continue
+        before = [pack(layer.weight, layer.bias, name, bits) for layer, name in hidden]
+        for ending in endings:
+            yield [
+                *before,
+                pack(factor * last.weight[:values], factor * bias + shift, ending, bits),
+            ]
+
+
 # The decoded images
 
 
@@ -314,17 +399,19 @@ def _decoded_levels(
     vae: VAE, plane: Plane, window: np.ndarray, count: int, seed: int, progress: bool
 ) -> np.ndarray:
     """Decoded images (rows, columns, H, W, 1 or 3), uint8; one dimension has one row."""
-    ends = torch.from_numpy(window).float()
-    values = [torch.linspace(low, high, count) for low, high in ends[: len(plane.names)].tolist()]
-    if len(values) == 1:
-        points, rows = values[0][:, None], 1
-    else:
-        points, rows = torch.cartesian_prod(values[1], values[0]).flip(1), count
+    points = _grid(window, len(plane.names), count)
     parts = tqdm(
         plane.latents(points).split(500), desc="explorer", unit="batch", disable=hidden(progress)
     )
     levels = np.concatenate([_levels(decode(vae, z, seed=seed), LONGEST_SIDE) for z in parts])
-    return levels.reshape(rows, count, *levels.shape[1:])
+    return levels.reshape(-1, count, *levels.shape[1:])
+
+
+def _grid(window: np.ndarray, axes: int, count: int) -> Tensor:
+    """The coordinates of `count` points along each of one or two axes, the lowest row first."""
+    ends = torch.from_numpy(window).float()
+    values = [torch.linspace(low, high, count) for low, high in ends[:axes].tolist()]
+    return values[0][:, None] if axes == 1 else torch.cartesian_prod(values[1], values[0]).flip(1)
 
 
 def _levels(images: Tensor, longest: int) -> np.ndarray:
@@ -510,7 +597,7 @@ def _line(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
 
 
 def _notes(plane: Plane, values: dict[str, Any], total: int) -> list[str]:
-    shown, nodes = len(values["points"]["x"]), values["nodes"]
+    shown = len(values["points"]["x"])
     notes = [f"All {number(total)} images are shown."]
     if shown < total:
         balanced = ", balanced by class" if len(values["groups"]) > 1 else ""
@@ -523,14 +610,24 @@ def _notes(plane: Plane, values: dict[str, Any], total: int) -> list[str]:
         notes.append(
             "The latent space has one dimension: the vertical positions of the points are random."
         )
-    sides = ("columns", "rows")[: len(plane.names)]
-    count = "×".join(str(nodes[side]) for side in sides)
-    notes.append(
-        f"Images were decoded at {count} points and are interpolated in between; they are shown "
-        f"at {nodes['width']}×{nodes['height']} pixels."
-    )
+    notes.append(_how_decoded(plane, values))
     if not values["prior"]:
         notes.append(
             "The prior has no outline: it is flat, or its mass is concentrated in one place."
         )
     return notes
+
+
+def _how_decoded(plane: Plane, values: dict[str, Any]) -> str:
+    if decoder := values["decoder"]:
+        return (
+            f"The decoder itself runs in this page, with weights of {decoder['network'][0]['bits']} "
+            f"bits: at {decoder['compared']} points its images were compared with the model's, and "
+            f"no pixel was off by more than {math.ceil(100 * decoder['off']) / 100} of 255 levels."
+        )
+    nodes = values["nodes"]
+    count = "×".join(str(nodes[side]) for side in ("columns", "rows")[: len(plane.names)])
+    return (
+        f"Images were decoded at {count} points and are interpolated in between; they are shown "
+        f"at {nodes['width']}×{nodes['height']} pixels."
+    )

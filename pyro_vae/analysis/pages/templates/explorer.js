@@ -1,7 +1,8 @@
 "use strict";
 
-// The latent explorer. Everything it shows is in the page: images decoded on a grid of nodes, the
-// points of the test images, outlines of the prior's mass. Points (x, y) are in map coordinates.
+// The latent explorer. Everything it shows is in the page: the decoder, or images that it decoded on
+// a grid of nodes, the points of the test images, outlines of the prior's mass. Points (x, y) are in
+// map coordinates.
 (() => {
   const root = document.currentScript.closest(".explorer");
   const data = JSON.parse(root.querySelector(".data").textContent);
@@ -36,14 +37,33 @@
 
   // The decoded image
 
-  const { columns, rows, width, height, channels } = data.nodes;
-  const size = width * height * channels;
-  let nodes = null; // pixel values, one node's image after another
+  const { width, height, channels } = data.decoder || data.nodes;
   // Pixels are written one by one, so the canvas is kept in main memory, not on the GPU.
   const context = decoded.getContext("2d", { willReadFrequently: true });
   decoded.width = width;
   decoded.height = height;
   const pixels = context.createImageData(width, height);
+  let levelsAt = null; // from a point to a function of pixel and color: a level from 0 to 255
+
+  // Decode points by the decoder itself.
+  function loadDecoder() {
+    const { origin, directions, normalize } = data.decoder;
+    const network = networks.unpack(data.decoder.network);
+    levelsAt = (p) => {
+      let z = origin.map((value, d) =>
+        directions.reduce((sum, direction, axis) => sum + [p.x, p.y][axis] * direction[d], value),
+      );
+      if (normalize) z = z.map((value) => value / Math.max(Math.hypot(...z), 1e-12));
+      const x = networks.run(network, z).map((value) => 255 * clamp(value, 0, 1)); // (C, H, W)
+      const size = width * height;
+      if (channels === 3) return (pixel, color) => x[color * size + pixel];
+      return (pixel) => {
+        let sum = 0;
+        for (let channel = 0; channel < channels; channel++) sum += x[channel * size + pixel];
+        return sum / channels;
+      };
+    };
+  }
 
   // Return the pixel values of a picture without showing it.
   async function pixelsOf(address) {
@@ -58,11 +78,14 @@
     return drawing.getImageData(0, 0, canvas.width, canvas.height).data;
   }
 
-  // For each pixel of an image, the picture holds a block with that pixel's value at every node:
-  // neighboring nodes are similar, so this compresses best.
+  // Blend the images of the four nodes around a point. For each pixel of an image, the picture holds
+  // a block with that pixel's value at every node: neighboring nodes are similar, so this compresses
+  // best.
   async function loadNodes() {
+    const { columns, rows } = data.nodes;
+    const size = width * height * channels;
     const levels = await pixelsOf(data.nodes.picture);
-    const packed = new Uint8Array(columns * rows * size);
+    const nodes = new Uint8Array(columns * rows * size); // one node's image after another
     const across = width * columns;
     for (let node = 0, to = 0; node < columns * rows; node++) {
       const row = Math.floor(node / columns);
@@ -70,11 +93,26 @@
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
           const from = 4 * ((y * rows + row) * across + x * columns + column);
-          for (let channel = 0; channel < channels; channel++) packed[to++] = levels[from + channel];
+          for (let channel = 0; channel < channels; channel++) nodes[to++] = levels[from + channel];
         }
       }
     }
-    nodes = packed;
+    levelsAt = (p) => {
+      const [column, dx, nextColumn] = placed(p.x, left, right, columns);
+      const [row, dy, nextRow] = placed(p.y, bottom, top, rows);
+      const corners = [
+        [row, column, (1 - dy) * (1 - dx)],
+        [row, nextColumn, (1 - dy) * dx],
+        [nextRow, column, dy * (1 - dx)],
+        [nextRow, nextColumn, dy * dx],
+      ].map(([r, c, weight]) => [(r * columns + c) * size, weight]);
+      return (pixel, color) => {
+        const value = channels * pixel + (channels === 3 ? color : 0);
+        let level = 0;
+        for (const [start, weight] of corners) level += weight * nodes[start + value];
+        return level;
+      };
+    };
   }
 
   // Return the node before a coordinate, the distance beyond it, and the node after.
@@ -84,24 +122,12 @@
     return [before, position - before, Math.min(before + 1, count - 1)];
   }
 
-  // Draw the image at the shown point, interpolated from the four nodes around it.
+  // Draw the image at the shown point.
   function drawImage() {
-    if (!nodes) return;
-    const [column, dx, nextColumn] = placed(shown.x, left, right, columns);
-    const [row, dy, nextRow] = placed(shown.y, bottom, top, rows);
-    const corners = [
-      [row, column, (1 - dy) * (1 - dx)],
-      [row, nextColumn, (1 - dy) * dx],
-      [nextRow, column, dy * (1 - dx)],
-      [nextRow, nextColumn, dy * dx],
-    ].map(([r, c, weight]) => [(r * columns + c) * size, weight]);
-    for (let pixel = 0, value = 0; pixel < width * height; pixel++) {
-      for (let channel = 0; channel < 3; channel++) {
-        let level = 0;
-        for (const [start, weight] of corners) level += weight * nodes[start + value];
-        pixels.data[4 * pixel + channel] = level;
-        if (channels === 3 || channel === 2) value++;
-      }
+    if (!levelsAt) return;
+    const level = levelsAt(shown);
+    for (let pixel = 0; pixel < width * height; pixel++) {
+      for (let color = 0; color < 3; color++) pixels.data[4 * pixel + color] = level(pixel, color);
       pixels.data[4 * pixel + 3] = 255;
     }
     context.putImageData(pixels, 0, 0);
@@ -589,7 +615,7 @@
     originals.src = data.originals.picture;
   }
   root.explorer = {
-    ready: loadNodes().then(render),
+    ready: Promise.resolve(data.decoder ? loadDecoder() : loadNodes()).then(render),
     moveTo: (x, y) => moveTo({ x, y }),
     state: () => ({ ...shown, along, playing, ends: ends.length, near }),
   };
