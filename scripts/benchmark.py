@@ -3,7 +3,9 @@
     python scripts/benchmark.py mnist_mlp --seeds 3
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
-    python scripts/benchmark.py speed --help
+    python scripts/benchmark.py speed --help    # this library's step beside those of others
+    python scripts/benchmark.py growth --help   # time and memory as images and model grow
+    python scripts/benchmark.py data --help     # what an image costs, wherever it is kept
 
 `mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
 
@@ -12,7 +14,7 @@ side), so that a slow hour of the machine affects both. Both keep freed memory
 (`pyro_vae._memory`), so that the loop is all that differs. The script prints a table in Markdown,
 writes the numbers of every training next to it, and keeps our runs, evaluated, for
 `pyro-vae results` and `pyro-vae analyze`. When it is called again, it continues with the trainings
-that are still missing. `speed` compares the time of a step with that of other libraries.
+that are still missing.
 """
 
 import json
@@ -28,6 +30,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import benchmark_data
+import benchmark_growth
 import benchmark_speed
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -156,6 +160,14 @@ TRAINERS: dict[str, Callable[[str, int, Settings, Path], Trained]] = {
 }
 
 
+#: The other benchmarks, by name.
+OTHERS: dict[str, Callable[[Sequence[str]], None]] = {
+    "speed": benchmark_speed.main,
+    "growth": benchmark_growth.main,
+    "data": benchmark_data.main,
+}
+
+
 def train_all(
     plan: Sequence[tuple[str, int, str]], jobs: int, settings: Settings, out: Path
 ) -> Iterator[Trained]:
@@ -260,7 +272,8 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     show_messages()
     with plain_errors():
-        if sys.argv[1:2] == ["speed"]:
-            benchmark_speed.main(sys.argv[2:])
+        called = sys.argv[1] if len(sys.argv) > 1 else ""
+        if called in OTHERS:
+            OTHERS[called](sys.argv[2:])
         else:
             main(sys.argv[1:])

@@ -403,3 +403,35 @@ def test_every_peer_that_is_installed_reaches_the_same_loss(tmp_path):
     # JAX's layers start from other weights.
     for peer, loss in losses.items():
         assert loss == pytest.approx(losses["PyTorch, our data path"], rel=0.1), peer
+
+
+def test_the_benchmark_of_data_reads_the_same_images_wherever_they_are_kept(tmp_path, monkeypatch):
+    settings = ("--images", 200, "--side", 16, "--channels", 3, "--rounds", 1, "--out", "data")
+    done = run(tmp_path, "benchmark.py", "data", *settings)
+    assert done.returncode == 0, done.stderr
+    places = json.loads((tmp_path / "data" / "data.json").read_text())["places"]
+    memory, array, files = places
+    assert memory["bytes"] == array["bytes"] == 16 * 16 * 3
+    # A file is decoded, which takes many times what a copy does.
+    assert files["read"] > 5 * memory["read"] > 0
+    assert all(0 <= place["waited"] <= 1 and place["step"] > 0 for place in places)
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import benchmark_data
+
+    levels = torch.randint(0, 256, (30, 16, 16, 3), dtype=torch.uint8)
+    for _, images, _ in benchmark_data.kept(tmp_path, levels.numpy()):
+        assert torch.equal(images.levels(slice(None)), levels.permute(0, 3, 1, 2))
+
+
+def test_the_benchmark_of_growth_finds_the_exponent(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import benchmark_growth
+
+    sizes = (16, 64, 256, 1024)
+    for power in (0.5, 1.0, 1.5, 2.0):
+        values = [3 + 0.2 * size**power for size in sizes]
+        assert benchmark_growth.exponent(sizes, values) == pytest.approx(power, abs=0.15)
+    assert benchmark_growth.exponent(sizes, [5.0, 5.1, 5.0, 5.2]) is None
+    monkeypatch.setitem(benchmark_growth.AXES, "side", ((16,), *benchmark_growth.AXES["side"][1:]))
+    (point,) = benchmark_growth.measure(["side"], 1)
+    assert (point.axis, point.size) == ("side", 16) and point.seconds > 0 and point.memory > 0
