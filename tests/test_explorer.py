@@ -13,7 +13,6 @@ import torch
 from browser import PHONE, headless_browser, opened, wait_until, width_of_content  # noqa: F401
 from conftest import small_vae
 from PIL import Image, ImageColor
-
 from torch import nn
 
 from pyro_vae import VAE, likelihoods, networks, posteriors, priors
@@ -299,7 +298,7 @@ def test_every_activation_is_known_to_the_page(browser, path, bits):
         for name in packing.FUNCTIONS:
             first = packing.pack(20 * torch.randn(40, 7), torch.randn(40), name, bits)
             last = packing.pack(torch.randn(5, 40), None, "identity", bits)
-            expected = packing.run([first, last], x[None])[0]
+            expected = packing.run_layers([first, last], x[None])[0]
             found = page.evaluate(
                 "([network, x]) => Array.from(networks.run(networks.unpack(network), x))",
                 [[first, last], x.tolist()],
@@ -313,7 +312,7 @@ def test_packed_weights_are_off_by_half_a_scale_at_most(bits, largest):
     weight = torch.randn(30, 20) * torch.logspace(-4, 4, 30)[:, None]
     weight[3] = 0
     bias = torch.randn(30)
-    found, kept = packing.unpack(packing.pack(weight, bias, "relu", bits))
+    found, kept = packing.dequantized(packing.pack(weight, bias, "relu", bits))
     scales = weight.abs().amax(1, keepdim=True) / largest
     assert ((found - weight).abs() <= 0.501 * scales).all() and torch.equal(kept, bias)
     assert torch.allclose(found.abs().amax(1), weight.abs().amax(1), rtol=1e-6)

@@ -33,7 +33,7 @@ from pyro_vae.analysis.embeddings import (
     on_sphere,
     prior_log_density,
 )
-from pyro_vae.analysis.pages.packing import Layer, layers_of, pack, run
+from pyro_vae.analysis.pages.packing import Layer, layers_of, pack, run_layers
 from pyro_vae.analysis.pages.page import data_uri, document, image_bytes, render
 from pyro_vae.analysis.passes import Coded, code
 from pyro_vae.analysis.style import (
@@ -301,7 +301,7 @@ def _decoder(vae: VAE, plane: Plane, window: np.ndarray, seed: int) -> dict[str,
     expected = decode(vae, z, seed=seed).flatten(1)
     given = nn.functional.normalize(z, dim=-1) if normalize else z
     for network in _packings(layers, vae.likelihood, math.prod(shape)):
-        off = 255 * (run(network, given).clamp(0, 1) - expected).abs().max().item()
+        off = 255 * (run_layers(network, given).clamp(0, 1) - expected).abs().max().item()
         if off <= MOST_OFF:
             return {
                 "network": network,
@@ -342,7 +342,7 @@ def _packings(
     """
     *hidden, (last, activation) = layers
     shift, factor = getattr(likelihood, "standardized", (0.0, 1.0))
-    bias = torch.zeros(values) if last.bias is None else last.bias[:values]
+    bias = last(last.weight.new_zeros(last.in_features))[:values]
     endings = MEANS if activation == "identity" else (activation,)
     count = sum(layer.weight.numel() for layer, _ in hidden) + values * last.in_features
     rows = sum(layer.out_features for layer, _ in hidden) + values
@@ -620,9 +620,10 @@ def _notes(plane: Plane, values: dict[str, Any], total: int) -> list[str]:
 
 def _how_decoded(plane: Plane, values: dict[str, Any]) -> str:
     if decoder := values["decoder"]:
+        bits = decoder["network"][0]["bits"]
         return (
-            f"The decoder itself runs in this page, with weights of {decoder['network'][0]['bits']} "
-            f"bits: at {decoder['compared']} points its images were compared with the model's, and "
+            f"The decoder itself runs in this page, with weights of {bits} bits: "
+            f"at {decoder['compared']} points its images were compared with the model's, and "
             f"no pixel was off by more than {math.ceil(100 * decoder['off']) / 100} of 255 levels."
         )
     nodes = values["nodes"]

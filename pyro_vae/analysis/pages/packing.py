@@ -97,7 +97,7 @@ def pack(weight: Tensor, bias: Tensor | None, activation: str, bits: int = 8) ->
     }
 
 
-def unpack(layer: Layer) -> tuple[Tensor, Tensor]:
+def dequantized(layer: Layer) -> tuple[Tensor, Tensor]:
     """Return W (outputs, inputs) and b (outputs,) of a packed layer."""
     integers = _numbers(layer["weights"], f"<i{layer['bits'] // 8}")
     rows = integers.reshape(layer["outputs"], layer["inputs"])
@@ -105,10 +105,10 @@ def unpack(layer: Layer) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight.astype("f4")), torch.tensor(_numbers(layer["bias"], "<f4"))
 
 
-def run(network: Sequence[Layer], x: Tensor) -> Tensor:
+def run_layers(network: Sequence[Layer], x: Tensor) -> Tensor:
     """Return what packed layers make of vectors (N, inputs): (N, outputs), as networks.js does."""
     for layer in network:
-        weight, bias = unpack(layer)
+        weight, bias = dequantized(layer)
         x = FUNCTIONS[layer["activation"]](nn.functional.linear(x, weight, bias))
     return x
 
