@@ -29,6 +29,7 @@ sys.path.insert(0, str(HERE))
 import command_help  # noqa: E402  # These lie beside this file.
 import diagrams  # noqa: E402
 import layers  # noqa: E402
+import live  # noqa: E402
 
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
@@ -52,7 +53,7 @@ html_static_path = ["static"]
 html_css_files = ["pages.css"]
 html_show_copyright = False
 smartquotes = False  # An option such as --prior keeps both of its dashes.
-exclude_patterns = ["_build", "generated", "results", "tutorials"]
+exclude_patterns = ["_build", "generated", "results", "tutorials", "live"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Copy what is typed: neither prompts nor what a tutorial printed.
@@ -174,6 +175,7 @@ OF_TRAINING, OF_RECIPES = declared(TrainingSettings), declared(Recipe)
 
 GENERATED.mkdir(exist_ok=True)
 diagrams.draw_all(GENERATED / "diagrams")
+live.write_all(GENERATED / "live")
 (GENERATED / "slots.md").write_text(slots_tables())
 (GENERATED / "pictures.md").write_text(pictures_table())
 (GENERATED / "likelihoods.md").write_text(likelihoods_table())

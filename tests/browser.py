@@ -44,7 +44,7 @@ def opened(browser, path: Path, viewport=DESK, **options) -> Iterator:
     page.on("request", lambda request: requests.append(request.url))
     page.on("dialog", lambda dialog: (errors.append("a dialog"), dialog.dismiss()))
     page.goto(path.resolve().as_uri())
-    page.evaluate("document.querySelector('.explorer').explorer.ready")
+    page.evaluate("document.querySelector('.explorer')?.explorer.ready")
     yield page
     assert not errors, errors
     others = [url for url in requests if not url.startswith("data:")]

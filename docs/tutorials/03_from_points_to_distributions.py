@@ -356,8 +356,9 @@ assert draw.mean(0).abs().max() < 0.5 and (spread - 1).abs().max() < 0.5
 # %%
 # The map is centered now, about as wide as :math:`\mathcal N(0, I)`, and there is
 # much less empty land in it: where one cloud ends, the next begins. So we know
-# where to draw. We judge the images as on the last page, by the training image that
-# is most like each:
+# where to draw. (At :doc:`/draw` you draw a digit, and see its cloud move on such a
+# map.) We judge the images as on the last page, by the training image that is most
+# like each:
 
 
 def judge(name, images):

@@ -398,7 +398,7 @@ assert losses[-1] < losses[0] - 5
 # %%
 # This is what ``pyro_vae`` is built on. Its ``VAE`` is these two functions, with
 # the three distributions as arguments; and whatever you put there, it trains,
-# evaluates and draws:
+# evaluates and draws (at :doc:`/draw`, such a model runs in the page):
 
 
 def prior():

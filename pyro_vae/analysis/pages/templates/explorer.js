@@ -616,6 +616,7 @@
   }
   root.explorer = {
     ready: Promise.resolve(data.decoder ? loadDecoder() : loadNodes()).then(render),
+    redraw: resize,
     moveTo: (x, y) => moveTo({ x, y }),
     state: () => ({ ...shown, along, playing, ends: ends.length, near }),
   };
