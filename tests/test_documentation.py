@@ -202,7 +202,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_its_python_prints_what_stands_below_it():
-    lines = "".join(blocks("pycon"))
+    lines = "\n".join(blocks("pycon"))
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     example = doctest.DocTestParser().get_doctest(lines, {}, "troubleshooting", None, 0)
     said: list[str] = []
