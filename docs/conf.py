@@ -30,6 +30,7 @@ import command_help  # noqa: E402  # These lie beside this file.
 import diagrams  # noqa: E402
 import layers  # noqa: E402
 import live  # noqa: E402
+import sources  # noqa: E402
 
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
@@ -187,3 +188,5 @@ live.write_all(GENERATED / "live")
 (GENERATED / "command_line.md").write_text(command_help.page())
 for name, recipe in RECIPES.items():
     (GENERATED / f"layers_{name}.md").write_text(layers.table(recipe))
+(GENERATED / "articles.md").write_text(sources.table(sources.ARTICLES))
+(GENERATED / "papers.md").write_text(sources.table(sources.PAPERS))

@@ -114,6 +114,37 @@ def test_terms_are_linked_where_a_page_first_uses_them(tmp_path, monkeypatch):
     ]
 
 
+def test_sources_are_linked_wherever_they_are_named(tmp_path, monkeypatch):
+    source = {
+        "index.md": (
+            "# Weights (Burda et al., 2016)\n\nOf them (Burda\net al., 2016), "
+            "`(Burda et al., 2016)` "
+            "and *a book (Gumbel, 1958)*.\nSee Burda et al., 2016.\n"
+        )
+    }
+    out, _ = built(source, "linked_terms", tmp_path, monkeypatch)
+    text = (out / "index.html").read_text()
+    links = re.findall(r'href="https://arxiv.org/abs/1509.00519"><span[^>]*>([^<]+)</span>', text)
+    assert [" ".join(words.split()) for words in links] == ["Burda et al., 2016"] * 2
+
+
+def test_every_source_that_is_named_is_known(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import sources
+
+    known = [name for each in sources.SOURCES for name in each.names]
+    assert len(known) == len(set(known))
+    code = [*(DOCS.parent / "pyro_vae").rglob("*.py"), DOCS.parent / "CONTRIBUTING.md"]
+    found = 0
+    for path in [*PAGES, *code]:
+        text = re.sub(r"\s*\n\s*#? ?", " ", path.read_text())
+        text = re.sub(r"`([^`<]+) <[^>]*>`_", r"\1", text)  # A link shows its words.
+        for named in re.findall(r"\(([^()]*[A-Z][a-z]+(?: et al\.)?, (?:19|20)\d\d)\b", text):
+            found += 1
+            assert named.endswith(tuple(known)), f"{path.name} names {named}"
+    assert found > 80
+
+
 # ------------------------------------------------------------------------- search
 
 
