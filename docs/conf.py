@@ -1,7 +1,10 @@
 """Configuration of Sphinx. Tables, diagrams and tutorials are computed anew at every build."""
 
 import dataclasses
+import importlib
+import inspect
 import json
+import pkgutil
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -13,8 +16,10 @@ import torch
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+import pyro_vae
 from pyro_vae import slots
 from pyro_vae._settings import Setting, declared
 from pyro_vae.analysis import PICTURES
@@ -25,12 +30,15 @@ from pyro_vae.training import TrainingSettings
 HERE = Path(__file__).parent
 GENERATED = HERE / "generated"
 
+logger = logging.getLogger(__name__)
+
 sys.path.insert(0, str(HERE))
 import command_help  # noqa: E402  # These lie beside this file.
 import diagrams  # noqa: E402
 import layers  # noqa: E402
 import live  # noqa: E402
 import sources  # noqa: E402
+import thumbnails  # noqa: E402
 
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
@@ -99,9 +107,45 @@ def skip_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, opti
     return skip or (getattr(member, "__doc__", None) or "").startswith("Alias for field number")
 
 
+def show_thumbnails(
+    app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]
+) -> None:
+    """Show the pictures that a function draws above what its docstring says."""
+    for picture in thumbnails.NAMES:
+        if thumbnails.function_of(picture) == name:
+            path = thumbnails.path_of(picture).relative_to(HERE)
+            alt = PICTURES[picture].title
+            lines[:0] = [f".. image:: /{path}", f"   :alt: {alt}", "   :class: thumbnail", ""]
+
+
+#: Modules that the reference does not list as a whole: of `vae` it shows the class.
+APART = ("commands", "vae")
+
+
+def check_reference(app: Sphinx, failure: Exception | None) -> None:
+    """Warn of public classes and functions that the reference leaves out."""
+    if failure is not None:
+        return
+    listed = app.env.domains.python_domain.objects
+    for found in pkgutil.iter_modules(pyro_vae.__path__):
+        if found.name.startswith("_") or found.name in APART:
+            continue
+        package = importlib.import_module(f"pyro_vae.{found.name}")
+        for name in getattr(package, "__all__", [*vars(package)]):
+            member = getattr(package, name)
+            home = getattr(member, "__module__", "")
+            callable_here = inspect.isclass(member) or inspect.isfunction(member)
+            if name.startswith("_") or not callable_here or not home.startswith(package.__name__):
+                continue
+            if not {f"{home}.{name}", f"{package.__name__}.{name}"} & listed.keys():
+                logger.warning("The reference leaves out %s.%s.", package.__name__, name)
+
+
 def setup(app: Sphinx) -> None:
     """Connect what Sphinx calls."""
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-process-docstring", show_thumbnails)
+    app.connect("build-finished", check_reference)
     app.add_directive("diagram", Diagram)
 
 
@@ -126,7 +170,10 @@ def pictures_table() -> str:
             beside = f"{name}_beside_autoencoder" in PICTURES
             missing = "; ".join(NEEDS[need][1] for need in each.needs)
             more = "<br>and `_beside_autoencoder`" if beside else ""
-            lines.append(f"| `{each.file}`{more} | {each.caption} | {missing} |")
+            function = thumbnails.function_of(name)
+            small = f"![{each.title}](images/thumbnails/{name}.png)"
+            file = f"{{py:func}}`{each.file} <{function}>`{more}<br>{small}"
+            lines.append(f"| {file} | {each.caption} | {missing} |")
     return "\n".join(lines) + "\n"
 
 

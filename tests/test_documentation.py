@@ -1,6 +1,7 @@
 """What surrounds the learning path: the glossary, its links, and the words that all pages use."""
 
 import doctest
+import importlib
 import io
 import json
 import math
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pyro_vae import priors
 from pyro_vae.commands import COMMANDS, main
@@ -222,6 +224,30 @@ def test_the_command_line_is_that_of_the_programs(monkeypatch):
     for option in ("--latent-size", "--samples", "--only", "--resume", "--data-dir", "--overwrite"):
         assert f"  {option}" in page
     assert sys.executable not in page and page.count("usage: pyro-vae ") == len(COMMANDS) + 1
+
+
+def test_every_picture_has_a_thumbnail_and_a_function_that_draws_it(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import thumbnails
+
+    assert {path.stem for path in thumbnails.FOLDER.glob("*")} == set(thumbnails.NAMES)
+    for name in thumbnails.NAMES:
+        module, _, function = thumbnails.function_of(name).rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))
+        with Image.open(thumbnails.path_of(name)) as small:
+            assert 200 < max(small.size) <= thumbnails.WIDTH
+    assert sum(path.stat().st_size for path in thumbnails.FOLDER.glob("*")) < 500_000
+
+
+@pytest.mark.slow
+def test_the_thumbnails_can_be_drawn_anew(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import thumbnails
+
+    monkeypatch.setattr(thumbnails, "FOLDER", tmp_path / "thumbnails")
+    monkeypatch.setattr(thumbnails, "EPOCHS", 3)
+    thumbnails.main()
+    assert {path.stem for path in (tmp_path / "thumbnails").glob("*")} == set(thumbnails.NAMES)
 
 
 # ------------------------------------------------------------------------- troubleshooting
