@@ -202,9 +202,9 @@ class VAE(Checked, nn.Module):
         lines = [f"VAE{self._shapes()} with {count:,} parameters"]
         for slot in ("prior", "likelihood", "posterior"):
             part = getattr(self, slot)
-            networks = [_name_of(each) for each in _networks(part)]
+            networks = [name_of(each) for each in _networks(part)]
             inside = f"({', '.join(networks)})" if networks else ""
-            lines.append(f"  {slot}: {_name_of(part)}{inside}")
+            lines.append(f"  {slot}: {name_of(part)}{inside}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -266,7 +266,7 @@ class VAE(Checked, nn.Module):
         self._take_name()
 
 
-def _name_of(part: object) -> str:
+def name_of(part: object) -> str:
     """Return the name of a part's class, or of a function, which may lie beneath a partial."""
     if isinstance(part, nn.Module):
         return type(part).__name__

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pyro_vae import VAE, likelihoods, networks, posteriors, priors
-from pyro_vae.analysis import PICTURES, Choices, Subject, draw, embed
+from pyro_vae.analysis import PICTURES, Choices, Subject, draw, embed, samples
 from pyro_vae.analysis.animation import figure_frame
 from pyro_vae.analysis.suite import NEEDS, missing
 from pyro_vae.data import Dataset, ImageData
@@ -234,6 +234,17 @@ def test_the_model_and_the_autoencoder_decode_the_same_draws_of_the_standard_nor
     assert len(captions[0]) == 10 and captions[0] == captions[1]
     first, other = (fig.axes[0].images[0].get_array() for fig in (ours, plain))
     assert first.std() > 0 and (first == other).all()  # Their decoders are the same here.
+
+
+def test_draws_from_the_standard_normal_say_where_the_prior_is_another():
+    vae = subject(2).vae
+    assert "not the prior" not in samples.from_standard_normal(vae, 2).get_suptitle()
+    for prior in (priors.Normal(2, scale=0.5), priors.VampPrior(2), priors.Flat(2)):
+        other = VAE(prior, vae.likelihood, vae.posterior)
+        title = samples.from_standard_normal(other, 2).get_suptitle()
+        assert f"not the prior of this model ({type(prior).__name__})" in title
+    own = VAE(lambda: dist.Normal(torch.zeros(2), 1.0).to_event(1), vae.likelihood, vae.posterior)
+    assert "not the prior" not in samples.from_standard_normal(own, 2).get_suptitle()
 
 
 def test_every_picture_says_what_to_look_for():

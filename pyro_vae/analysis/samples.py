@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyro.distributions as dist
 import torch
 from torch import Tensor
 
@@ -39,7 +40,7 @@ from pyro_vae.analysis.style import (
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation.fitting import SomeImages, require_images
-from pyro_vae.vae import VAE
+from pyro_vae.vae import VAE, name_of
 
 #: The most values of training images held at once while distances to them are computed.
 VALUES_AT_ONCE = 2**24
@@ -75,6 +76,8 @@ def from_standard_normal(vae: VAE, size: Count, n: Count = 10, *, seed: Seed = 0
     """
     z = torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
     title = f"{n} images decoded from draws from N(0, I)"
+    if not _is_standard_normal(vae.prior()):
+        title += f",\nwhich is not the prior of this model ({name_of(vae.prior)})"
     images = decode(vae, z, seed=seed)
     return image_panels(images, _captions(z, 2), title=title, columns=min(n, 5))
 
@@ -104,6 +107,11 @@ def uniform_points(codes: Codes, n: Count, *, seed: Seed = 0) -> Tensor:
     low, high = codes.min(0).values, codes.max(0).values
     u = torch.rand(n, codes.shape[1], generator=torch.Generator().manual_seed(seed))
     return low + u * (high - low)
+
+
+def _is_standard_normal(prior: dist.TorchDistribution) -> bool:
+    base = getattr(prior, "base_dist", prior)
+    return isinstance(base, dist.Normal) and bool(((base.loc == 0) & (base.scale == 1)).all())
 
 
 def _captions(z: Tensor, digits: int) -> list[str] | None:
