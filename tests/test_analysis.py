@@ -677,6 +677,16 @@ def test_training_curves_show_every_quantity_and_the_best_epoch():
     assert fig.axes[3].lines[0].get_ydata() == pytest.approx([0.1, 0.01, 0.001])
 
 
+def test_training_curves_of_a_run_tell_training_from_validation_by_color():
+    fig = training_curves.training_curves(
+        [record(epoch, 2.0, validation_loss=1.0, validation_elbo=-1.0) for epoch in (1, 2)]
+    )
+    train, validation, best = (line.get_color() for line in fig.axes[0].lines)
+    assert train != validation == best
+    shown = [handle.get_color() for handle in fig.legends[0].legend_handles]
+    assert shown == [train, validation]
+
+
 def test_training_curves_of_several_runs_are_named():
     runs = {
         "a": [record(1, 2.0, validation_loss=1.0, validation_elbo=-1.0)],

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from pyro_vae._arguments import checked
 from pyro_vae.analysis.lettering import add_legend_of, shortened
-from pyro_vae.analysis.style import MODEL, PALETTE, PRIOR, Figure, across, panels, styled
+from pyro_vae.analysis.style import MODEL, OTHER, PALETTE, PRIOR, Figure, across, panels, styled
 from pyro_vae.errors import ArgumentError
 from pyro_vae.training.step_log import COLUMNS
 
@@ -27,6 +27,8 @@ QUANTITIES = {
     "published_loss": "loss on the source's scale",
 }
 LINES: dict[str, Literal["-", "--"]] = {"train": "--", "validation": "-"}
+#: The colors of a single run; each of several has one color.
+COLORS = {"train": OTHER, "validation": MODEL}
 
 
 @checked
@@ -48,7 +50,10 @@ def training_curves(history: Sequence[Record] | Mapping[str, Sequence[Record]]) 
     fig, axes = panels(3, 2, 6.6, title="Training by epoch", sharex=True)
     for ax, (quantity, name) in zip(axes.flat, QUANTITIES.items(), strict=True):
         for k, records in enumerate(runs.values()):
-            _curves(ax, records, quantity, PALETTE[k % len(PALETTE)])
+            color = PALETTE[k % len(PALETTE)]
+            _curves(
+                ax, records, quantity, COLORS if len(runs) == 1 else dict.fromkeys(LINES, color)
+            )
         ax.set_ylabel(name.replace(" (", "\n("))
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for ax in axes[-1]:
@@ -100,13 +105,17 @@ def training_steps(steps: np.ndarray) -> Figure:
     return fig
 
 
-def _curves(ax: Axes, records: Sequence[Record], quantity: str, color: str) -> None:
+def _curves(ax: Axes, records: Sequence[Record], quantity: str, colors: Mapping[str, str]) -> None:
     if not records:
         return
     epochs = [record["epoch"] for record in records]
     if quantity == "learning_rate":
         ax.plot(
-            epochs, [record[quantity] for record in records], color=color, marker=".", markersize=3
+            epochs,
+            [record[quantity] for record in records],
+            color=colors["validation"],
+            marker=".",
+            markersize=3,
         )
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
@@ -120,9 +129,9 @@ def _curves(ax: Axes, records: Sequence[Record], quantity: str, color: str) -> N
         if key not in records[0]:
             continue
         values = [record.get(key, math.nan) for record in records]
-        ax.plot(epochs, values, line, color=color, marker=".", markersize=3)
+        ax.plot(epochs, values, line, color=colors[part], marker=".", markersize=3)
         if part == "validation" or "validation_loss" not in records[0]:
-            ax.plot(epochs[best], values[best], "o", color=color)
+            ax.plot(epochs[best], values[best], "o", color=colors[part])
 
 
 def _legend(runs: Mapping[str, Sequence[Record]]) -> dict[str, Artist]:
@@ -132,10 +141,10 @@ def _legend(runs: Mapping[str, Sequence[Record]]) -> dict[str, Artist]:
         run: Line2D([], [], color=PALETTE[k % len(PALETTE)]) for k, run in enumerate(several)
     }
     present = {key for records in runs.values() for record in records for key in record}
-    color = PRIOR if several else PALETTE[0]
+    colors = dict.fromkeys(LINES, PRIOR) if several else COLORS
     for part, line in LINES.items():
         if any(f"{part}_{quantity}" in present for quantity in QUANTITIES):
-            handles[part] = Line2D([], [], color=color, linestyle=line)
+            handles[part] = Line2D([], [], color=colors[part], linestyle=line)
     return handles
 
 
