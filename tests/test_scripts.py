@@ -14,9 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_vae import checkpoints
+from pyro_vae.commands import main
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.commands.train import Snapshots, autoencoder_beside
 from pyro_vae.experiments import Experiment
+from pyro_vae.training import Run
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 SYSTEM_1_PICTURES = {
@@ -212,10 +215,38 @@ def test_of_many_epochs_not_every_one_is_drawn(tmp_path):
     experiment = Experiment.start(options)
     callback, vae = Snapshots(experiment), experiment.build()
     for epoch in range(1, 8):
-        callback(vae, {"epoch": epoch})
+        callback(vae, {"epoch": epoch, "seconds": 1000.0})
     drawn = {path.name for path in experiment.run.snapshots.iterdir()}
     names = ("epoch_{:03d}.png", "samples_{:03d}.png", "codes_{:03d}.pt")
     assert drawn == {name.format(epoch) for name in names for epoch in (3, 6)}
+
+
+def test_after_short_epochs_drawing_takes_no_more_than_its_share_and_the_last_is_drawn(tmp_path):
+    options = ["--data", "digits", "--epochs", "20", "--out", str(tmp_path / "run")]
+    experiment = Experiment.start(options)
+    callback, vae = Snapshots(experiment), experiment.build()
+    for epoch in range(1, 21):
+        callback(vae, {"epoch": epoch, "seconds": 1e-6})
+    names = {path.name for path in experiment.run.snapshots.glob("epoch_*")}
+    assert names == {"epoch_001.png", "epoch_020.png"} and callback.left_out == 18
+
+
+def test_the_time_of_a_continued_training_counts_what_was_before(tmp_path, capsys):
+    folder = tmp_path / "run"
+    settings = "--recipe mnist_mlp --data digits --limit 64 --epochs 1 --device cpu --skip-pictures"
+    main(["train", *settings.split(), "--out", str(folder)])
+    assert "before it was continued" not in capsys.readouterr().out
+    experiment, checkpoint = Experiment.open(folder), Run(folder).last
+    assert experiment.seconds_trained() == experiment.history()[0]["seconds"]
+    saved, _ = checkpoints.newest_contents(checkpoint)
+    saved["history"][0]["seconds"] = 540.0
+    saved["unfinished"] = {"seconds": 60.0}
+    state = {name: value for name, value in saved.items() if name not in ("model", "weights")}
+    checkpoints.save(experiment.build(), checkpoint, **state)
+    assert experiment.seconds_trained() == 600.0
+    checkpoints.save(experiment.build(), checkpoint, **state | {"unfinished": None})
+    main(["train", "--resume", "--out", str(folder), "--skip-pictures"])
+    assert "9.0 of them before it was continued." in capsys.readouterr().out
 
 
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):

@@ -40,6 +40,8 @@ tables of the test images' codes and scores.
 """
 # Test images that are shown before training, reconstructed after every epoch, and plotted by code.
 SHOWN, FOLLOWED, PLOTTED = slice(0, 25), slice(0, 8), slice(0, 2000)
+#: How long drawing after epochs may take, as a share of the time that the epochs take.
+SHARE = 0.5
 
 
 def main(arguments: list[str]) -> None:
@@ -50,14 +52,17 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     start = time.perf_counter()
     called = program("train")
+    earlier = 0.0
     with stopping(at_once=True):
         experiment = Experiment.start(
             with_images(arguments), DESCRIPTION.format(program=called), called
         )
         resume = experiment.configuration.settings.resume
         with saying_where(experiment), claimed(experiment.run, resume=resume):
+            if resume:
+                earlier = experiment.seconds_trained()
             numbers = learn(experiment)
-    conclude(experiment, as_text(numbers), time.perf_counter() - start)
+    conclude(experiment, as_text(numbers), time.perf_counter() - start, earlier)
 
 
 def asks_for_recipes(arguments: list[str]) -> bool:
@@ -125,24 +130,47 @@ def train(experiment: Experiment) -> VAE:
             within=folder,
         )
         experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
-    experiment.train(vae, callbacks=[Snapshots(experiment)])
+    snapshots = Snapshots(experiment)
+    experiment.train(vae, callbacks=[snapshots])
+    if snapshots.left_out:
+        print(
+            f"{snapshots.left_out} epochs have no pictures: drawing them would have taken more "
+            f"than {SHARE:.0%} of the time that the training took."
+        )
     return vae
 
 
 class Snapshots:
     """Keeps reconstructions and codes of the same test images, and new images, after every epoch.
 
-    Of more than 100 epochs, after every second one, third one, and so on.
+    Of more than 100 epochs, after every second one, third one, and so on. An epoch is left out
+    where drawing has taken more than `SHARE` of the time of all epochs so far; the last never is.
+
+    Attributes:
+        left_out: the number of epochs that were left out for lack of time.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.every = math.ceil(experiment.epochs / 100)
+        self.left_out = 0
+        self._training, self._drawing = 0.0, 0.0
 
     def __call__(self, vae: VAE, record: Record) -> None:
-        epoch, test = int(record["epoch"]), self.experiment.dataset.test
-        if epoch % self.every:
+        epoch = int(record["epoch"])
+        self._training += record["seconds"]
+        is_last = epoch == self.experiment.epochs
+        if epoch % self.every and not is_last:
             return
+        if self._drawing > SHARE * self._training and not is_last:
+            self.left_out += 1
+            return
+        start = time.perf_counter()
+        self._draw(vae, epoch)
+        self._drawing += time.perf_counter() - start
+
+    def _draw(self, vae: VAE, epoch: int) -> None:
+        test = self.experiment.dataset.test
         figure = reconstructions.side_by_side(
             vae, test.select(FOLLOWED), title=f"After epoch {epoch}"
         )
@@ -219,8 +247,15 @@ def kept_weights(experiment: Experiment) -> str:
     return f"  Weights of epoch {best} of {len(losses)}, the best on the validation images.{late}\n"
 
 
-def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
-    """Print the numbers reached, and where everything is."""
+def conclude(experiment: Experiment, numbers: str, seconds: float, earlier: float = 0.0) -> None:
+    """Print the numbers reached, and where everything is.
+
+    Args:
+        experiment: the run.
+        numbers: those reached.
+        seconds: how long this start of the program took.
+        earlier: how long the training took before that, if this start continued it.
+    """
     run = experiment.run
     where = {
         "report": f"{run.folder / report.REPORT}   (open it in a browser)",
@@ -242,5 +277,10 @@ def conclude(experiment: Experiment, numbers: str, seconds: float) -> None:
     lines = [f"  {name:<26}{path}" for name, path in where.items()]
     print(
         f"\n{numbers}\n{kept_weights(experiment)}\n"
-        f"{seconds / 60:.1f} minutes in all. Everything is in {run.folder}:\n" + "\n".join(lines)
+        f"{_minutes(seconds, earlier)} Everything is in {run.folder}:\n" + "\n".join(lines)
     )
+
+
+def _minutes(seconds: float, earlier: float) -> str:
+    before = f", {earlier / 60:.1f} of them before it was continued" if earlier else ""
+    return f"{(seconds + earlier) / 60:.1f} minutes in all{before}."

@@ -338,6 +338,16 @@ class Experiment:
         """Return loss, ELBO, distortion and rate of every step, (steps, 4), if none is missing."""
         return self.run.logged_steps()
 
+    def seconds_trained(self) -> float:
+        """Return how long the training that the folder holds has taken, its started epoch included.
+
+        Raises:
+            CheckpointError: there is no training to continue.
+        """
+        saved, _ = checkpoints.newest_contents(self.run.last, within=self.run.folder)
+        finished = sum(record["seconds"] for record in saved["history"])
+        return finished + (saved.get("unfinished") or {"seconds": 0.0})["seconds"]
+
     def keep_codes(self, epoch: int, codes: Tensor) -> None:
         """Keep the codes (N, D) of the first N test images after an epoch."""
         save_tensors(self.run.codes(epoch), codes, within=self.run.folder)
