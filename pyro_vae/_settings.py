@@ -8,10 +8,9 @@ Whoever needs a setting (a function's keywords, the command line, a report) read
 """
 
 import dataclasses
-import difflib
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from inspect import isclass
@@ -168,11 +167,3 @@ def _setting(field: Any, hint: Any) -> Setting:
 def made(part: Any) -> Any:
     """Return what a part makes where it is a class or a `partial`; else the part itself."""
     return part() if isclass(part) or isinstance(part, partial) else part
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the nearest of the known names, and lists them all."""
-    known = list(known)
-    lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return (f"Did you mean {lower[near[0]]}? " if near else "") + f"Known: {', '.join(known)}."

@@ -1,8 +1,9 @@
-"""Names of earlier versions, in saved files and in calls, translated into today's."""
+"""Names: those of earlier versions, translated into today's, and the nearest to a wrong one."""
 
+import difflib
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,6 +19,14 @@ RENAMED = {
 }
 #: Settings whose values were renamed as well.
 _RENAMED_VALUES = ("pixels",)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the nearest of the known names, and lists them all."""
+    known = list(known)
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return (f"Did you mean {lower[near[0]]}? " if near else "") + f"Known: {', '.join(known)}."
 
 
 def current(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from pyro_vae.vae import VAE
 FORMAT = 1
 """The format of checkpoints; those of version 0.1 of this library name none, and are read."""
 SLOTS = ("posterior", "prior", "likelihood")
-#: Where a run folder keeps its best weights.
-BEST = Path("model_weights") / "best_vae.pt"
 """In this order, so that a prior that shares the posterior can refer to it."""
+BEST = Path("model_weights") / "best_vae.pt"
+"""Where a run folder keeps its best weights."""
 
 
 class CheckpointError(PyroVAEError, ValueError):

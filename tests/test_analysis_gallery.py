@@ -171,7 +171,7 @@ def test_slow_pictures_are_left_out_of_planes_unless_asked_for(tmp_path, monkeyp
 
 
 def test_an_unknown_picture_is_refused_with_the_nearest(tmp_path):
-    with pytest.raises(ValueError, match="'embeding'.*'embedding_"):
+    with pytest.raises(ValueError, match="'embeding'.*Did you mean embedding_"):
         draw(subject(), tmp_path, ["embeding"])
 
 

@@ -269,8 +269,8 @@ def test_what_is_resumed_is_the_run_that_was_trained_last(tmp_path, monkeypatch)
         os.utime(run.last, (10_000 - age, 10_000 - age))
         run.configuration.write_text(parse(["--recipe", recipe, "--data", "digits"]).text)
     assert Experiment.start(["--resume"]).run.folder == Path("runs/fashion_conv")
-    named = Experiment.start(["--resume", "--recipe", "mnist_fc"]).run.folder
-    assert named == Path("runs/mnist_fc-2")
+    for asked in (["--recipe", "mnist_fc"], ["--recipe=mnist_fc"]):
+        assert Experiment.start(["--resume", *asked]).run.folder == Path("runs/mnist_fc-2")
     assert Experiment.start(["--resume", "--out", "runs/auto"]).recipe.name == "auto"
 
 

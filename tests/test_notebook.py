@@ -200,6 +200,13 @@ def test_what_is_printed_is_a_few_lines(tmp_path, digits):
     assert len(repr(experiment.run)) < 200
 
 
+def test_images_say_whether_their_values_are_0_and_1_alone(digits):
+    some = digits.train.select(slice(20))
+    masks = ImageData(255 * (some.levels() > 127).to(torch.uint8))
+    assert masks.binary and not some.binary and some.with_pixels("binarized").binary
+    assert not masks.with_pixels("dequantized").binary  # Noise is added to its levels.
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_images_show_themselves(channels, digits):
     levels = digits.train.levels(slice(30)).expand(-1, channels, -1, -1)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyro_vae._arguments import Seed, checked
-from pyro_vae._files import write_json
 from pyro_vae.analysis.pages import report
 from pyro_vae.analysis.subject import Subject
 from pyro_vae.analysis.suite import draw
@@ -48,7 +47,7 @@ class ReportAfterTraining:
             raise StateError("report_after_training: fit was given no folder to write to.")
         run, test = Run(folder), self.dataset.test
         found = evaluate(vae, test, seed=self.seed, progress=self.progress)
-        write_json(run.evaluation, found.as_dict(), within=folder)
+        run.keep_numbers(found.as_dict())
         subject = Subject(
             vae,
             self.dataset,

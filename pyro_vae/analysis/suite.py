@@ -4,7 +4,6 @@
 apply. The pictures themselves are registered in `pyro_vae.analysis.pictures`.
 """
 
-import difflib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from PIL import Image
 
 from pyro_vae._files import write_bytes
 from pyro_vae._progress import hidden, tqdm
+from pyro_vae._spelling import suggestion
 from pyro_vae.analysis.animation import Frame, frame_beside, save_gif
 from pyro_vae.analysis.classes import has_classes
 from pyro_vae.analysis.comparison import beside
@@ -183,8 +183,7 @@ def chosen(subject: Subject, only: Sequence[str] | None) -> list[str]:
         return [name for name, p in PICTURES.items() if subject.size > 2 or not p.slow]
     for name in only:
         if name not in PICTURES:
-            near = difflib.get_close_matches(name, PICTURES, n=1, cutoff=0)
-            raise PictureError(f"There is no picture {name!r}. Did you mean {near[0]!r}?")
+            raise PictureError(f"There is no picture {name!r}. {suggestion(name, PICTURES)}")
     return list(only)
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from pyro_vae._program import program
-from pyro_vae._settings import suggestion
+from pyro_vae._spelling import suggestion
 from pyro_vae.commands.console import fail, plain_errors, show_messages
 
 COMMANDS = {

@@ -6,7 +6,6 @@ from pathlib import Path
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from pyro_vae._files import write_json
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.analysis import PICTURES, Choices, Subject, draw
@@ -171,7 +170,7 @@ def analyze(experiment: Experiment, looked_at: Subject, settings: Namespace) -> 
         inside = run.folder / f"analysis_of_{looked_at.dataset.name[:LONGEST_NAME]}"
         run = Run(Path(settings.out or inside))
         within = run.folder if settings.out else experiment.run.folder
-        write_json(run.evaluation, experiment.evaluate(looked_at.vae), within=within)
+        run.keep_numbers(experiment.evaluate(looked_at.vae), within=within)
     pictures = draw(looked_at, run.folder, settings.only)
     plane = looked_at.choices.plane
     pages = report.write(looked_at, run, dimensions=plane, axes=settings.axes)

@@ -1,9 +1,9 @@
 """Data sets by name and by path: `load` chooses the loader."""
 
-import difflib
 import os
 from pathlib import Path
 
+from pyro_vae._spelling import suggestion
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.data.images import Dataset
 from pyro_vae.data.messages import DataError, reason
@@ -151,7 +151,5 @@ def _load_existing(path: Path, asked: str, options: LoadOptions) -> Dataset:
 
 
 def _unknown(asked: str) -> str:
-    near = difflib.get_close_matches(asked.lower(), names(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(names())
-    return f"no data set is called {asked!r}, and there is no such path.{hint} Known: {known}"
+    advice = suggestion(asked, names())
+    return f"no data set is called {asked!r}, and there is no such path. {advice}"

@@ -151,6 +151,14 @@ class ImageData:
         return channels, height, width
 
     @property
+    def binary(self) -> bool:
+        """Whether the values are 0 and 1 alone, in the first thousand images."""
+        if self.pixels != "gray":
+            return self.pixels == "binarized"
+        levels = self.levels(slice(1000))
+        return bool(((levels == 0) | (levels == 255)).all())
+
+    @property
     def streamed(self) -> bool:
         """Whether the images stay in their files until they are used."""
         return isinstance(self.images, Stream)

@@ -15,17 +15,9 @@ def measure_of(likelihood: object, images: ImageData) -> str | None:
     A Bernoulli that accepts gray levels assigns a mass where all images are binary. None: the
     user's own likelihood does not say.
     """
-    if isinstance(likelihood, Bernoulli) and _binary(images):
+    if isinstance(likelihood, Bernoulli) and images.binary:
         return "mass"
     return getattr(likelihood, "measure", None)
-
-
-def _binary(images: ImageData, count: int = 1000) -> bool:
-    """Return whether the first images have no values but 0 and 1."""
-    if images.pixels == "dequantized":
-        return False
-    levels = images.levels(slice(count))
-    return images.pixels == "binarized" or bool(((levels == 0) | (levels == 255)).all())
 
 
 @checked

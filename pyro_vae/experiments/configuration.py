@@ -17,8 +17,8 @@ import yaml
 from jsonargparse import ArgumentError, Namespace
 
 from pyro_vae._program import repeated_with
-from pyro_vae._settings import Setting, Settings, declared, setting, suggestion
-from pyro_vae._spelling import current, with_current_options
+from pyro_vae._settings import Setting, Settings, declared, setting
+from pyro_vae._spelling import current, suggestion, with_current_options
 from pyro_vae.data import Dataset, load
 from pyro_vae.data.decisions import Decisions
 from pyro_vae.experiments.data_record import kept_data, located
@@ -26,7 +26,7 @@ from pyro_vae.experiments.fitting import fitted, usual
 from pyro_vae.experiments.parsing import Parser, PlainFormatter, class_name, imported
 from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
 from pyro_vae.recipes import AUTO, RECIPES, Recipe
-from pyro_vae.recipes.recipe import MOST_EPOCHS
+from pyro_vae.recipes.recipe import MOST_EPOCHS_OF_FEW
 from pyro_vae.training import Run
 from pyro_vae.training.optimizers import optimizers
 from pyro_vae.training.records import RunFileError, read_settings, shown
@@ -259,7 +259,7 @@ def _to_be_fitted(arguments: Sequence[str], saved: Mapping[str, Any]) -> bool:
 
     What a run has written down of it is complete; a run that is resumed has been fitted, too.
     """
-    asked = _look(arguments, (), ("help", "resume"))
+    asked = first_look(arguments, (), ("help", "resume"))
     helps = asked.help or "-h" in arguments or any(".help" in each for each in arguments)
     return not (helps or asked.resume or {"encoder", "epochs"} <= saved.keys())
 
@@ -385,7 +385,7 @@ def _default_epochs(recipe: Recipe) -> str:
     if recipe.least_steps:
         few = (
             f"; of few images as many as make {recipe.least_steps:,} steps, but at most "
-            f"{MOST_EPOCHS}"
+            f"{MOST_EPOCHS_OF_FEW}"
         )
     return f" (default: {recipe.epochs}{few})"
 
@@ -401,7 +401,7 @@ def choose_recipe(arguments: Sequence[str], saved: dict[str, Any] | None = None)
         ConfigurationError: there is no such recipe; it names the nearest.
     """
     saved = saved or {}
-    chosen = _look(arguments, ("recipe", "data"), ("as-published", "autoencoder"))
+    chosen = first_look(arguments, ("recipe", "data"), ("as-published", "autoencoder"))
     own = chosen.data is not None and not saved and not chosen.as_published
     name = chosen.recipe or saved.get("recipe") or (AUTO if own else next(iter(RECIPES)))
     if name not in NAMES:
@@ -429,7 +429,7 @@ def check_parts(arguments: Sequence[str]) -> None:
         ConfigurationError: it names the nearest.
     """
     parts = [name for name, each in SETTINGS.items() if each.part]
-    named = _look(arguments, [*parts, *(f"{part}.help" for part in parts)])
+    named = first_look(arguments, [*parts, *(f"{part}.help" for part in parts)])
     for option, name in vars(named).items():
         part = option.removesuffix(".help")
         known = classes(part)
@@ -473,7 +473,9 @@ def _other_classes(
 ) -> dict[str, Any]:
     """Return what makes the parts of other classes than a recipe's that are asked for, by name."""
     found = {}
-    for part, path in (_classes_in(saved) | _classes_in(vars(_look(arguments, _parts())))).items():
+    for part, path in (
+        _classes_in(saved) | _classes_in(vars(first_look(arguments, _parts())))
+    ).items():
         kind = _factories(part).get(path)
         if kind is None:
             with contextlib.suppress(ImportError, AttributeError, ValueError):
@@ -559,7 +561,7 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
 
     In today's names: what earlier versions saved is read like any other.
     """
-    given = _look(arguments, ("config", "start-from", "recipe"), ("trust", "resume"))
+    given = first_look(arguments, ("config", "start-from", "recipe"), ("trust", "resume"))
     if given.start_from not in (None, "null") and not given.resume:
         named = given.recipe is not None or given.config is not None
         first = _taken_over(Path(given.start_from), THE_DATA, *[THE_MODEL] * (not named))
@@ -568,7 +570,7 @@ def _with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, 
         first = {}
     saved = {} if given.config is None else _saved(Path(given.config), trust=given.trust)
     # The arguments of a class do not pass to another that is asked for later.
-    asked = _classes_in(vars(_look(arguments, _parts())))
+    asked = _classes_in(vars(first_look(arguments, _parts())))
     kept = _without_replaced(first, _classes_in(saved) | asked)
     before = [_as_configuration(kept)] if kept else []
     if given.config is None:
@@ -616,7 +618,7 @@ def _taken_over(folder: Path, *groups: str) -> dict[str, Any]:
     return found
 
 
-def _look(
+def first_look(
     arguments: Sequence[str], options: Iterable[str], flags: Iterable[str] = ()
 ) -> argparse.Namespace:
     """Take a first look at a few options, before the parser that they decide upon is made."""

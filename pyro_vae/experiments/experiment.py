@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import checkpoints
-from pyro_vae._files import write_json, write_text
+from pyro_vae._files import write_text
 from pyro_vae._program import program
 from pyro_vae._settings import made
 from pyro_vae._spelling import warn_of
@@ -25,6 +25,7 @@ from pyro_vae.experiments.configuration import (
     PASSING,
     Configuration,
     ConfigurationError,
+    first_look,
     parse,
     read_configuration,
 )
@@ -66,7 +67,7 @@ class Experiment:
     record: DataRecord | None = None
 
     def __repr__(self) -> str:
-        recipe, numbers = self.recipe, self.run.numbers() if self.run.evaluation.exists() else {}
+        recipe, numbers = self.recipe, self.run.numbers()
         lines = [f"Experiment in {self.run.folder}: {recipe.name} on {recipe.data}"]
         if self.run.history.exists():
             lines.append(f"  {len(self.history())} epochs trained")
@@ -90,7 +91,7 @@ class Experiment:
         """
         configuration = parse(arguments, description, called)
         if configuration.settings.resume:
-            named = any(each.partition("=")[0] == "--recipe" for each in arguments)
+            named = first_look(arguments, ["recipe"]).recipe is not None
             run = Run(folder_to_resume(configuration, named=named))
             record = kept_data(run)
             return cls(_as_before(resumed(run.folder, arguments), record), run, record)
@@ -324,7 +325,7 @@ class Experiment:
             self.data_changes or self.on_other_data
         )
         if whole and samples >= self._samples_kept():
-            write_json(self.run.evaluation, numbers, within=self.run.folder)
+            self.run.keep_numbers(numbers)
         return numbers
 
     def _samples_kept(self) -> int:

@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping
 
-import torch
-
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.recipes import AUTO, Facts, Recipe, auto
 
-#: The images in which levels are looked at.
-LOOKED_AT = slice(0, 1000)
 #: The images for which the recipe is written down where there are none to look at, as for its help.
 USUAL = Facts((3, 64, 64), 10_000)
 
@@ -44,12 +40,7 @@ def facts_of(images: ImageData) -> Facts:
     return Facts(
         image_shape=images.image_shape,
         images=len(images),
-        binary=images.pixels == "binarized" or _binary(images),
+        binary=images.binary,
         dequantized=images.pixels == "dequantized",
         classes=0 if images.labels is None else len(images.labels[images.labels >= 0].unique()),
     )
-
-
-def _binary(images: ImageData) -> bool:
-    levels = images.levels(LOOKED_AT)
-    return bool(torch.isin(levels, torch.tensor([0, 255], dtype=levels.dtype)).all())

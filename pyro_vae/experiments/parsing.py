@@ -12,7 +12,8 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from jsonargparse.typing import import_object
 
-from pyro_vae._settings import Setting, suggestion
+from pyro_vae._settings import Setting
+from pyro_vae._spelling import suggestion
 from pyro_vae._text import escaped, without_markup
 from pyro_vae.errors import ArgumentError
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from inspect import formatannotation, getattr_static, isclass, signature
 from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
-from pyro_vae._settings import suggestion
+from pyro_vae._spelling import suggestion
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.training.records import shown
 

@@ -25,8 +25,8 @@ from pyro_vae.schedules import OneCycle
 AUTO = "auto"
 #: Larger images are brought to this side, in pixels: on a CPU they would take hours.
 LARGEST, BROUGHT_TO = 160, 128
-#: Largest number of passes over a handful of images.
-MOST_EPOCHS = 300
+#: Largest number of passes that `auto` chooses; other recipes have one of their own.
+MOST_EPOCHS_OF_AUTO = 300
 #: Fewer training images than these are learned by heart: the model is smaller.
 FEW = 500
 
@@ -129,4 +129,4 @@ def _likelihood(facts: Facts) -> Callable[[networks.Decoder], likelihoods.Likeli
 def _epochs(shape: ImageShape, images: int, batch_size: int) -> int:
     """Return the number of passes that make as many steps as take some minutes on two cores."""
     steps = 6000 * min(1.0, 32 * 32 / math.prod(shape[1:])) ** 0.5
-    return max(1, min(MOST_EPOCHS, round(steps * batch_size / max(images, 1))))
+    return max(1, min(MOST_EPOCHS_OF_AUTO, round(steps * batch_size / max(images, 1))))

@@ -18,7 +18,7 @@ from pyro_vae.vae import VAE
 
 DATA, MODEL = "the data", "the model"
 #: Largest number of passes over a handful of images: every epoch has costs of its own.
-MOST_EPOCHS = 200
+MOST_EPOCHS_OF_FEW = 200
 
 
 Pixels = Literal["gray", "binarized", "binarized-once", "dequantized"]
@@ -38,7 +38,7 @@ class Recipe(TrainingSettings):
         image_shape: (C, H, W) of its own images, as the networks see them, for the listing;
             `build` takes any.
         least_steps: smallest number of steps of a training: images that make fewer in `epochs` are
-            seen more often, up to `MOST_EPOCHS` times.
+            seen more often, up to `MOST_EPOCHS_OF_FEW` times.
         published: the settings of the source that differ from ours.
         published_loss: the loss on the source's scale, from distortion, rate (nats per image)
             and the number of values in an image; None where the settings have none.
@@ -137,7 +137,7 @@ class Recipe(TrainingSettings):
     def epochs_for(self, images: int) -> int:
         """Return the number of passes over that many training images."""
         steps = math.ceil(images / self.batch_size)
-        return max(self.epochs, min(math.ceil(self.least_steps / steps), MOST_EPOCHS))
+        return max(self.epochs, min(math.ceil(self.least_steps / steps), MOST_EPOCHS_OF_FEW))
 
     def build(self, image_shape: ImageShape) -> VAE:
         """Build an untrained model for images of this shape."""

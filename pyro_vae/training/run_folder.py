@@ -1,7 +1,7 @@
 """A run folder: the files that a training leaves behind, and their names."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyro_vae._files import previous, remove_partial
+from pyro_vae._files import previous, remove_partial, write_json
 from pyro_vae.checkpoints import BEST
 from pyro_vae.training.records import (
     read_codes,
@@ -113,6 +113,15 @@ class Run:
         """Return the numbers of the evaluation; nothing if the file is missing or damaged."""
         remedy = "Its numbers are left out; evaluate the run again."
         return read_or(read_numbers, self.evaluation, {}, remedy)
+
+    def keep_numbers(self, numbers: Mapping[str, Any], *, within: Path | None = None) -> None:
+        """Write the numbers of an evaluation into the folder.
+
+        Args:
+            numbers: those of `Evaluation.as_dict`, and others.
+            within: a folder that the file must lie in, links followed; by default, the run's.
+        """
+        write_json(self.evaluation, numbers, within=within or self.folder)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as they are saved; nothing if the file is missing or damaged."""

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from pyro_vae._settings import Settings, declared, made, setting, suggestion
+from pyro_vae._settings import Settings, declared, made, setting
+from pyro_vae._spelling import suggestion
 from pyro_vae.annealing import Annealing, Constant
 from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
