@@ -1,5 +1,6 @@
 """Folders of images: awkward files and the message each gets, sizes, channels, classes, parts."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -450,3 +451,20 @@ def test_faulty_attributes_are_named(content, message):
         Path("mine/cs3.csv").write_text(content)
     with pytest.raises(data.DataError, match=message):
         data.load("mine")
+
+
+def test_what_a_size_cuts_off_is_said(tmp_path, caplog):
+    for name, shape in (("wide", (10, 200)), ("tall", (40, 30)), ("square", (20, 20))):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            levels = np.random.default_rng(k).integers(0, 256, shape, np.uint8)
+            Image.fromarray(levels).save(tmp_path / name / f"{k}.png")
+    with pytest.warns(UserWarning, match="cropped at their edges .* 8×8: 5% of 0.png, 10×200"):
+        data.load(str(tmp_path / "wide"), size=8)
+    with caplog.at_level(logging.INFO, "pyro_vae"):
+        data.load(str(tmp_path / "tall"), size=8)
+        assert "75% of 0.png, 40×30, is left" in caplog.text
+        caplog.clear()
+        data.load(str(tmp_path / "square"), size=8)
+        data.load(str(tmp_path / "tall"))
+        assert "cropped" not in caplog.text

@@ -85,7 +85,7 @@ def fitted(images: ImageData, validation: ImageData | None, caplog) -> str:
 def test_a_validation_set_of_two_is_warned_of(digits, caplog):
     some = digits.train.select(slice(40))
     said = fitted(some, digits.test.select(slice(2)), caplog)
-    assert "2 validation images: the best epoch" in said
+    assert "Only 2 images validate: the best epoch" in said
     caplog.clear()
     assert not fitted(some, digits.test.select(slice(10)), caplog)
 

@@ -37,4 +37,4 @@ def main(arguments: list[str]) -> None:
         overwrite=settings.overwrite,
         **computation(settings),
     )
-    print(f"{folder}: {len(paths)} reconstructions")
+    print(f"{folder}: {len(paths)} reconstruction{'s' * (len(paths) != 1)}")

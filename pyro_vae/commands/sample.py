@@ -36,4 +36,4 @@ def main(arguments: list[str]) -> None:
         overwrite=settings.overwrite,
         **computation(settings),
     )
-    print(f"{folder}: {len(paths)} new images")
+    print(f"{folder}: {len(paths)} new image{'s' * (len(paths) != 1)}")

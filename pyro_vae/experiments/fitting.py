@@ -29,7 +29,8 @@ def described(recipe: Recipe, parts: Mapping[str, str]) -> str:
     return (
         f"Chosen: {parts['encoder']} and {parts['decoder']}, D = {recipe.latent_size}, "
         f"{parts['prior']} prior, {parts['likelihood']} likelihood, {parts['annealing']} KL "
-        f"annealing, batches of {recipe.batch_size}, {recipe.epochs} epochs.\n"
+        f"annealing, batches of {recipe.batch_size}, {recipe.epochs} "
+        f"epoch{'s' * (recipe.epochs != 1)}.\n"
         "Choose otherwise by settings, such as `--latent-size 2 --likelihood Normal` (--help lists "
         "them), or by another recipe (`--recipe help`)."
     )

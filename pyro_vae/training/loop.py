@@ -227,10 +227,10 @@ def check_images(images: ImageData, validation: ImageData | None) -> None:
         )
     if validation is not None and 0 < len(validation) < FEW_TO_JUDGE:
         logger.warning(
-            "%d validation image%s: the best epoch and the learning rate are left to chance. Hold "
-            "out more, or keep the last weights (keep='last', --keep last).",
+            "Only %d image%s: the best epoch and the learning rate are left to chance. Hold out "
+            "more, or keep the last weights (keep='last', --keep last).",
             len(validation),
-            "" if len(validation) == 1 else "s",
+            " validates" if len(validation) == 1 else "s validate",
         )
 
 
