@@ -468,3 +468,21 @@ def test_what_a_size_cuts_off_is_said(tmp_path, caplog):
         data.load(str(tmp_path / "square"), size=8)
         data.load(str(tmp_path / "tall"))
         assert "cropped" not in caplog.text
+
+
+def test_what_lies_beside_images_and_is_left_out_is_said(tmp_path, caplog):
+    for k in range(4):
+        Image.fromarray(np.full((4, 4), 60 * k, np.uint8)).save(tmp_path / f"{k}.png")
+    for name in (".DS_Store", "._0.png", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"0")
+    with caplog.at_level(logging.INFO, "pyro_vae"):
+        data.load(str(tmp_path))
+        assert "left out" not in caplog.text
+        (tmp_path / "labels.csv").write_text("file,label")
+        (tmp_path / "more.zip").write_bytes(b"0")
+        data.load(str(tmp_path))
+    assert "what is not an image is left out: labels.csv, more.zip" in caplog.text
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(data.DataError, match="are looked for, and not labels.csv, more.zip"):
+        data.load(str(tmp_path))

@@ -32,6 +32,9 @@ from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.readers.image_files import UNDIVIDED, ImageFiles, read_parts
 from pyro_vae.data.readers.image_formats import SUFFIXES
 
+#: What file managers leave in folders.
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
 #: The names of the folders of each part, in lower case.
 PARTS = {
     "train": ("train", "training"),
@@ -162,11 +165,18 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
     Raises:
         DataError: there are none, or some lie outside the classes.
     """
-    paths = sorted(_image_files(folder))
+    files = sorted(_visible_files(folder))
+    paths = [path for path in files if _is_image(path)]
+    others = [path for path in files if not _is_image(path)]
+    beside = some([str(path.relative_to(folder)) for path in others])
     if not paths:
+        found = f", and not {beside}" if others else ""
+        known = ", ".join(SUFFIXES)
         raise DataError(
-            f"{folder} holds no images: files that end in {', '.join(SUFFIXES)} are looked for"
+            f"{folder} holds no images: files that end in {known} are looked for{found}"
         )
+    if others:
+        say(f"{folder}: what is not an image is left out: {beside}")
     if not class_names:
         return ImageFiles.of(paths)
     number = {name: index for index, name in enumerate(class_names)}
@@ -185,12 +195,21 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
+    return filter(_is_image, _visible_files(folder))
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its sub-folders, but for those of the system."""
     seen: set[str] = set()
     for here, folders, files in os.walk(folder, onerror=_warn_of, followlinks=True):
         seen.add(os.path.realpath(here))
         folders[:] = [name for name in folders if not _skip(Path(here, name), seen)]
         for name in files:
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+            if not name.startswith(".") and name.lower() not in SYSTEM_FILES:
                 yield Path(here, name)
 
 
