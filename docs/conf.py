@@ -6,6 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
+import warnings
 from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
@@ -40,6 +41,8 @@ import live  # noqa: E402
 import sources  # noqa: E402
 import thumbnails  # noqa: E402
 
+# Zuko's distributions do not say what Pyro asks; a page need not show where Zuko is installed.
+warnings.filterwarnings("ignore", message=".*does not define `arg_constraints`")
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
 project = "pyro_vae"
@@ -90,16 +93,16 @@ class Diagram(SphinxDirective):
     option_spec = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
-        """Return one image for each theme, of which the page shows one."""
-        name, found = self.arguments[0], []
+        """Return one image for each theme, of which the page shows one, in a frame that scrolls."""
+        name, frame = self.arguments[0], nodes.container(classes=["diagram-frame"])
         if name not in diagrams.DIAGRAMS:
             raise self.error(f"There is no diagram {name!r} in diagrams.py.")
         for theme in diagrams.THEMES:
             path = f"/{GENERATED.name}/diagrams/{name}-{theme}.svg"
             image = nodes.image(uri=path, alt=self.options["alt"])
             image["classes"] += [f"only-{theme}", "diagram"]
-            found.append(image)
-        return found
+            frame += image
+        return [frame]
 
 
 def skip_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool:
@@ -139,6 +142,9 @@ def check_reference(app: Sphinx, failure: Exception | None) -> None:
                 continue
             if not {f"{home}.{name}", f"{package.__name__}.{name}"} & listed.keys():
                 logger.warning("The reference leaves out %s.%s.", package.__name__, name)
+    for function in map(thumbnails.function_of, thumbnails.NAMES):
+        if function not in listed:
+            logger.warning("The reference leaves out %s, which draws a picture.", function)
 
 
 def setup(app: Sphinx) -> None:

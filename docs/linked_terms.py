@@ -6,12 +6,15 @@ page first uses it, a source ("Burda et al., 2016") wherever it is named.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 from docutils import nodes
 from sources import SOURCES
+from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.util.nodes import make_refnode
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 GLOSSARY = "glossary"
 #: Words of the glossary that also have an everyday meaning, in which they are no terms.
@@ -29,6 +32,7 @@ SKIPPED = (
     nodes.math,
     nodes.math_block,
     nodes.reference,
+    addnodes.pending_xref,
     nodes.raw,
     nodes.Invisible,
 )
@@ -45,13 +49,13 @@ def pattern_of(terms: list[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?P<term>{words})(?:e?s)?(?![\w-])", re.IGNORECASE)
 
 
-def places_of(glossary: nodes.document) -> dict[str, str]:
-    """Return where each term is explained; terms of one explanation share a place."""
-    places = {}
+def explained_in(glossary: nodes.document) -> dict[str, str]:
+    """Return the first of the terms that share an explanation with each term, in lower case."""
+    found = {}
     for item in glossary.findall(nodes.definition_list_item):
-        terms = [each for each in item if isinstance(each, nodes.term)]
-        places |= {each.astext().lower(): terms[0]["ids"][0] for each in terms}
-    return places
+        terms = [each.astext() for each in item if isinstance(each, nodes.term)]
+        found |= {each.lower(): terms[0] for each in terms}
+    return found
 
 
 class Linker:
@@ -102,35 +106,40 @@ class Linker:
         return [*pieces, nodes.Text(text[end:])]
 
 
-def link_first_uses(app: Sphinx, page: nodes.document, name: str) -> None:
-    """Link the terms of a page, whose references have been resolved."""
-    if name in UNLINKED or GLOSSARY not in app.env.found_docs:
-        return
-    places = places_of(app.env.get_doctree(GLOSSARY))
+class LinkWords(SphinxPostTransform):
+    """Link the terms and the sources of a page."""
 
-    def link(place: str, shown: nodes.Node) -> nodes.Node:
-        return make_refnode(app.builder, name, GLOSSARY, place, shown)
+    # Before references are resolved, and before code is split into words that may be links.
+    default_priority = 1
 
-    Linker({term: places[term] for term in places.keys() - EVERYDAY}, link).link_in(page)
+    def run(self, **kwargs: Any) -> None:
+        """Link them."""
+        page = self.env.current_document.docname
+        sources = {
+            words.lower(): source.address
+            for source in SOURCES
+            if source.address
+            for words in source.names
+        }
+        Linker(sources, _to_address, everywhere=True).link_in(self.document)
+        if page in UNLINKED or GLOSSARY not in self.env.found_docs:
+            return
+        terms = explained_in(self.env.get_doctree(GLOSSARY))
+        linked = {words: term for words, term in terms.items() if words not in EVERYDAY}
+        Linker(linked, partial(_to_term, page)).link_in(self.document)
 
 
-def link_sources(app: Sphinx, page: nodes.document, name: str) -> None:
-    """Link the sources that a page names."""
+def _to_address(address: str, shown: nodes.Node) -> nodes.Node:
+    return nodes.reference("", "", shown, refuri=address, internal=False)
 
-    def link(address: str, shown: nodes.Node) -> nodes.Node:
-        return nodes.reference("", "", shown, refuri=address, internal=False)
 
-    places = {
-        words.lower(): source.address
-        for source in SOURCES
-        if source.address
-        for words in source.names
-    }
-    Linker(places, link, everywhere=True).link_in(page)
+def _to_term(page: str, term: str, shown: nodes.Node) -> nodes.Node:
+    return addnodes.pending_xref(
+        "", shown, refdomain="std", reftype="term", reftarget=term, refdoc=page, refwarn=True
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect what Sphinx calls."""
-    app.connect("doctree-resolved", link_sources)
-    app.connect("doctree-resolved", link_first_uses)
+    """Register the transform."""
+    app.add_post_transform(LinkWords)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

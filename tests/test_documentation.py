@@ -97,8 +97,9 @@ def built(source: dict[str, str], extension: str, folder: Path, monkeypatch) -> 
 def test_terms_are_linked_where_a_page_first_uses_them(tmp_path, monkeypatch):
     source = {
         "page.md": (
-            "# The rate\n\nThe learning rate is small, in `rate` and in code. The *rates* fall, "
-            "the rate\ndoes. The evidence\nlower bound, or ELBO; a latent vector.\n"
+            "# The rate\n\n```python\nELBO = -rate  # nats\n```\n\n"
+            "The learning rate is small, in `rate` and in code. The *rates* fall, the rate\n"
+            "does. The evidence\nlower bound, or ELBO; a latent vector.\n"
         ),
         "glossary.md": (
             "# Glossary\n\n```{glossary}\nELBO\nevidence lower bound\n  A bound.\n\nrate\n"
