@@ -2,27 +2,52 @@
 
 Pyro reads the log-probability of every site as a Python number, and looks for NaN: on a GPU, each
 of these waits until all work is done. The classes below return the same loss, bit for bit, with the
-same gradients, and read nothing. Whether a loss is finite is for the caller to look at.
+same gradients, and read nothing. Whether a loss is finite is for the caller to look at. Where
+validation is off, the programs are run and scored without the copies that Pyro makes for it.
 """
 
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any
 
 import torch
 from pyro.distributions.util import is_identically_zero, scale_and_mask
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer.elbo import ELBO
 from pyro.infer.trace_elbo import _compute_log_r
-from pyro.infer.util import check_fully_reparametrized
+from pyro.infer.util import check_fully_reparametrized, is_validation_enabled
+from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger, unwrap
+from pyro.poutine.replay_messenger import ReplayMessenger
+from pyro.poutine.trace_messenger import TraceMessenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import kl_divergence
 
 
-class _Unread:
+class _Unread(ELBO):
     """What the two have in common: the loss, whose gradient is that of a surrogate."""
 
     num_particles: int
     _get_traces: Callable[..., Iterator[tuple[Any, Any]]]
     _differentiable_loss_particle: Callable[[Any, Any], tuple[Tensor, Tensor]]
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+        """Return the scored traces of both programs, the model's with the guide's draws."""
+        if is_validation_enabled() or isinstance(unwrap(guide), Messenger):
+            pyros: Any = super()
+            traces: tuple[Trace, Trace] = pyros._get_trace(model, guide, args, kwargs)
+            return traces
+        with TraceMessenger() as drawn:
+            guide(*args, **kwargs)
+        with TraceMessenger() as replayed, ReplayMessenger(trace=drawn.trace):
+            model(*args, **kwargs)
+        for trace in (drawn.trace, replayed.trace):
+            for name in [name for name, site in trace.nodes.items() if site_is_subsample(site)]:
+                trace.remove_node(name)
+        replayed.trace.compute_log_prob()
+        drawn.trace.compute_score_parts()
+        return replayed.trace, drawn.trace
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return an estimate of the negative ELBO, summed over the images, shape ()."""
@@ -36,19 +61,22 @@ class _Unread:
         The rates are those that the estimate is made of, unweighted and without gradient: of each
         draw, or of each distribution where they are taken in closed form.
         """
-        loss: Any = 0.0
-        surrogate: Any = 0.0
-        traced = []
+        particles, traced = [], []
         for traces in self._get_traces(model, guide, args, kwargs):
-            one, surrogate_one = self._differentiable_loss_particle(*traces)
-            loss = loss + one / self.num_particles
-            surrogate = surrogate + surrogate_one / self.num_particles
+            particles.append(self._differentiable_loss_particle(*traces))
             traced.append(traces)
+        loss, surrogate = map(self._mean, zip(*particles, strict=True))
 
         def rates(name: str) -> Tensor:
             return torch.stack([_rate(m.nodes[name], g.nodes[name]) for m, g in traced])
 
         return loss.to(surrogate.dtype) + (surrogate - surrogate.detach()), rates
+
+    def _mean(self, terms: tuple[Tensor, ...]) -> Tensor:
+        """Return the mean over the particles, which may share one trace, in Pyro's order."""
+        if self.num_particles == 1:
+            return terms[0]
+        return reduce(torch.add, [each / self.num_particles for each in terms])
 
 
 class SampledELBO(_Unread, Trace_ELBO):
@@ -65,7 +93,8 @@ class SampledELBO(_Unread, Trace_ELBO):
             _, score_function, entropy = site["score_parts"]
             loss = loss + _exact(site["log_prob_sum"])
             if not is_identically_zero(entropy):
-                surrogate = surrogate + entropy.sum()
+                same = entropy is site["log_prob"]  # Its sum is known already.
+                surrogate = surrogate + (site["log_prob_sum"] if same else entropy.sum())
             if not is_identically_zero(score_function):
                 log_r = _compute_log_r(model, guide) if log_r is None else log_r
                 weight = log_r.sum_to(site["cond_indep_stack"])

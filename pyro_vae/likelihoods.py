@@ -209,8 +209,11 @@ class _LocationScale(Likelihood):
         raise NotImplementedError
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:
-        loc, *log_ratio = self.decoded(z)
-        scale = scale_of(self.log_scale + log_ratio[0]) if log_ratio else self.scale
+        if self.outputs == 1:
+            loc, scale = self.decoded(z).squeeze(0), self.scale
+        else:
+            loc, log_ratio = self.decoded(z)
+            scale = scale_of(self.log_scale + log_ratio)
         mean, deviation = self.standardized
         loc = loc.sigmoid() if self.sigmoid else mean + deviation * loc
         return self.family(loc, scale).to_event(3)
@@ -255,7 +258,7 @@ class Normal(_LocationScale):
     """
 
     def family(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
-        return dist.Normal(loc, scale)
+        return distributions.Normal(loc, scale)
 
 
 class Laplace(_LocationScale):

@@ -14,6 +14,7 @@ from pyro_vae.distributions.pixels import (
     DiscretizedLogistic,
     GrayBernoulli,
     LevelCategorical,
+    Normal,
     levels,
 )
 from pyro_vae.distributions.spheres import HypersphereUniform, PowerSpherical, log_area
@@ -28,6 +29,7 @@ __all__ = [
     "HypersphereUniform",
     "LevelCategorical",
     "Mixture",
+    "Normal",
     "Planar",
     "PowerSpherical",
     "StraightThroughBernoulli",

@@ -40,6 +40,28 @@ class GrayBernoulli(dist.Bernoulli):
     support = constraints.unit_interval
 
 
+class Normal(dist.Normal):
+    """A Normal that scores fast where one scale, without gradient, is that of every value.
+
+    The numbers are those of Pyro's class, bit for bit; the logarithm of the scale is taken once,
+    and not again for each value.
+
+    Example:
+        >>> Normal(torch.zeros(2), torch.ones(())).log_prob(torch.tensor([0.0, 1.0]))
+        tensor([-0.9189, -1.4189])
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self.scale.requires_grad or any(self.scale.stride()) or not self.scale.numel():
+            return super().log_prob(value)
+        if self._validate_args:
+            self._validate_sample(value)
+        scale = self.scale.as_strided((), ())
+        square = (value - self.loc) ** 2
+        scaled = square.div(-2 * scale**2)
+        return scaled.sub_(scale.log()).sub_(math.log(math.sqrt(2 * math.pi)))
+
+
 class ContinuousBernoulli(Parametric):
     r"""The density on [0, 1] proportional to :math:`\lambda^x (1 - \lambda)^{1 - x}`.
 

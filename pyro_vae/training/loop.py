@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
@@ -20,6 +19,7 @@ from pyro_vae.evaluation import has_elbo
 from pyro_vae.evaluation.fitting import as_images
 from pyro_vae.objectives import Objective
 from pyro_vae.slots import check_slots, check_support
+from pyro_vae.training.averaging import Average
 from pyro_vae.training.device import choose_device
 from pyro_vae.training.epoch import train_epoch, validate
 from pyro_vae.training.failures import Diverged, TrainingError
@@ -127,10 +127,11 @@ def fit(
     optimizer = make_optimizer(chosen, vae.parameters())
     schedule.start(optimizer, chosen.learning_rate)
     run = Run(Path(folder)) if folder else None
+    average = None if chosen.average is None else Average(vae, chosen.average)
     state = State(
         vae, optimizer, schedule, run, Watch(vae, math.prod(images.image_shape)),
         chosen.learning_rate, {"objective": objective, "annealing": annealing},
-        chosen.keep, averaged(vae, chosen.average), rolls_back=chosen.on_nan == "rollback",
+        chosen.keep, average, rolls_back=chosen.on_nan == "rollback",
     )  # fmt: skip
     steps = math.ceil(len(images) / chosen.batch_size)
 
@@ -183,16 +184,6 @@ def fit(
             if callable(conclude := getattr(callback, "after_training", None)):
                 conclude(vae, history, run.folder if run else None)
     return history
-
-
-def averaged(vae: VAE, decay: float | None) -> AveragedModel | None:
-    """Return a moving average of a model's weights, or None where none is wanted.
-
-    Buffers, such as the statistics of batch normalization, are copied as they are.
-    """
-    if decay is None:
-        return None
-    return AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
 
 def check_free(run: Run | None) -> None:

@@ -48,7 +48,8 @@ class Bar:
 
     def show(self, totals: Totals) -> None:
         """Show the means so far."""
-        self.announce(totals.record("train", self.published_loss), "train")
+        if not self.bar.disable:
+            self.announce(totals.record("train", self.published_loss), "train")
 
     def step(self) -> None:
         """Count a step."""

@@ -41,6 +41,14 @@ class Step:
     settings: TrainingSettings
     steps: int
     _checked: bool = field(default=False, init=False)
+    _parameters: list[Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parameters = [
+            parameter
+            for group in self.state.optimizer.param_groups
+            for parameter in group["params"]
+        ]
 
     def __call__(self, x: Tensor, before: int) -> Bound:
         state, settings = self.state, self.settings
@@ -53,10 +61,10 @@ class Step:
         with pyro.validation_enabled(False) if trusted else nullcontext(), Strays() as strays:
             bound: Bound = self.objective(state.vae, x, beta, elapsed)
         self._checked = True
-        state.optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         bound.loss.backward()
-        state.watch.see_gradients(before)
-        state.watch.see_values(strays.inside, before)
+        state.watch.see(before, strays.inside)
         if settings.clip is not None:
             clip_grad_norm_(state.vae.parameters(), settings.clip)
         state.optimizer.step()
@@ -76,13 +84,17 @@ class Strays(Messenger):
         self.inside: list[Tensor] = []
         return super().__enter__()
 
-    @torch.no_grad()
-    def _pyro_post_sample(self, message: dict[str, Any]) -> None:
-        if not message["is_observed"] or message["value"] is None:
+    def _process_message(self, msg: Any) -> None:
+        """Leave a site as it is; only what it has become is looked at."""
+
+    def _postprocess_message(self, msg: Any) -> None:
+        observed = msg["type"] == "sample" and msg["is_observed"]
+        if not observed or msg["value"] is None:
             return
         try:
-            support = message["fn"].support
+            support = msg["fn"].support
             if support is not None:
-                self.inside.append(support.check(message["value"]).all())
+                with torch.no_grad():
+                    self.inside.append(support.check(msg["value"]).all())
         except NotImplementedError:
             return  # The distribution does not say what its support is.
