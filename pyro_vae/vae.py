@@ -14,7 +14,7 @@ beta on the rate: beta-VAE (Higgins et al., 2017), equation 4.
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from html import escape
 from typing import Any
 
@@ -291,8 +291,10 @@ def _plate(x: Tensor) -> pyro.plate:
     return pyro.plate("images", len(x), device="cpu")
 
 
-def weighted(beta: float) -> poutine.messenger.Messenger:
+def weighted(beta: float) -> AbstractContextManager[Any]:
     """Return a context in which log-probabilities are multiplied by beta >= 0."""
+    if beta == 1:
+        return nullcontext()
     return poutine.scale(scale=beta) if beta > 0 else poutine.mask(mask=False)
 
 

@@ -452,3 +452,23 @@ def test_the_planar_inverse_has_the_inverse_gradient():
     planar = distributions.Planar(u, w, b.double())
     y = torch.randn(1, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(planar.inv, (y,), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_normal_of_one_scale_scores_as_pyros_bit_for_bit(dtype: torch.dtype):
+    loc, value = torch.randn(2, 5, 1, 8, 8, dtype=dtype)
+    for scale in (0.03, 0.7071, 5.0):
+        found = []
+        for family in (distributions.Normal, dist.Normal):
+            mean = loc.clone().requires_grad_()
+            p = family(mean, torch.tensor(scale, dtype=dtype)).to_event(3)
+            score = p.expand((3, 5)).log_prob(value)
+            score.sum().backward()
+            found.append((score, mean.grad))
+        assert all(map(torch.equal, *found))
+
+
+def test_a_normal_of_one_learned_scale_has_its_gradient():
+    scale = torch.tensor(0.5, requires_grad=True)
+    distributions.Normal(torch.zeros(9), scale).log_prob(torch.ones(9)).sum().backward()
+    assert scale.grad is not None and torch.isclose(scale.grad, torch.tensor(9 * (8.0 - 2.0)))

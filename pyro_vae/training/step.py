@@ -16,6 +16,7 @@ import pyro
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
+from torch.distributions import Independent
 from torch.nn.utils import clip_grad_norm_
 
 from pyro_vae.objectives import Bound, Objective
@@ -91,8 +92,12 @@ class Strays(Messenger):
         observed = msg["type"] == "sample" and msg["is_observed"]
         if not observed or msg["value"] is None:
             return
+        # The values of an event are in the support if each of them is.
+        fn = msg["fn"]
+        while isinstance(fn, Independent):
+            fn = fn.base_dist
         try:
-            support = msg["fn"].support
+            support = fn.support
             if support is not None:
                 with torch.no_grad():
                     self.inside.append(support.check(msg["value"]).all())

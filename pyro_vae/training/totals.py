@@ -27,7 +27,8 @@ class Totals:
 
     def add(self, bound: Bound, images: int) -> None:
         """Add a batch; nothing is moved off the device."""
-        self.bounds.append(torch.stack([term.detach() for term in bound]))
+        with torch.no_grad():
+            self.bounds.append(torch.stack(bound))
         sums = self._sums if self.images else torch.zeros_like(self.bounds[-1])
         self._sums = sums + images * self.bounds[-1]
         self.images += images
