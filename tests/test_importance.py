@@ -6,12 +6,14 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from conftest import small_vae
 from pyro.ops.stats import fit_generalized_pareto
 from test_exact import SHAPE, D, exact_posterior, linear_likelihood, marginal
+from torch import Tensor
 
 from pyro_vae import VAE, importance, likelihoods, networks, posteriors, priors
 from pyro_vae._batching import numbers_per_image
-from pyro_vae.data import ImageData
+from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation.importance import log_likelihood, log_weights, pareto_k, tail_length
 from pyro_vae.objectives import IWAE
 
@@ -163,3 +165,28 @@ def test_what_a_likelihood_holds_for_each_value_counts(monkeypatch):
     likelihood.decoder.register_forward_hook(lambda *call: seen.append(call[2].numel()))
     log_likelihood(vae, ImageData(images), samples=3)
     assert max(seen) == 2 * 16 * 256
+
+
+class Same(VAE):
+    """A model whose program is written anew, so that it is run for each chunk."""
+
+    def guide(self, x: Tensor, beta: float = 1.0) -> None:
+        super().guide(x, beta)
+
+
+@pytest.mark.parametrize("chunk", [2**23, 3000])
+def test_images_are_coded_once_and_the_weights_are_those_of_the_programs(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, chunk: int
+):
+    monkeypatch.setattr(importance, "CHUNK_VALUES", chunk)
+    monkeypatch.setattr(importance, "CACHED_NUMBERS", 5000)
+    images = digits.test.select(slice(7))
+    vae = small_vae()
+    coded: list[int] = []
+    vae.posterior.register_forward_hook(lambda *_: coded.append(1))
+    known = log_likelihood(vae, images, samples=60)
+    once = len(coded)
+    run = log_likelihood(Same(vae.prior, vae.likelihood, vae.posterior), images, samples=60)
+    for one, other in ((known.values, run.values), (known.errors, run.errors)):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    assert once < len(coded) - once or chunk == 2**23

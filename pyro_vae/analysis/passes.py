@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyro_vae import objectives
 from pyro_vae._arguments import Seed, checked
-from pyro_vae._batching import MOST_NUMBERS, numbers_per_image
+from pyro_vae._batching import CACHED_NUMBERS, MOST_NUMBERS, numbers_per_image
 from pyro_vae._modes import evaluating, random_state, seeded, set_random_state
 from pyro_vae.analysis.classes import require_as_many
 from pyro_vae.data import ImageData
@@ -27,9 +27,6 @@ from pyro_vae.evaluation.fitting import SomeImages, require_images
 from pyro_vae.vae import VAE, center
 
 BATCH_SIZE = 500
-#: The most numbers that one tensor holds while latent vectors are decoded, so that a processor's
-#: cache holds it: 8 MB as floats.
-CACHED_NUMBERS = 2**21
 _found_at_once: WeakKeyDictionary[VAE, tuple[tuple[int, ...], tuple[int, ...]]] = (
     WeakKeyDictionary()
 )

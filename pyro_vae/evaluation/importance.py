@@ -23,7 +23,7 @@ from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 
 from pyro_vae._arguments import Count, Images, Seed, checked
-from pyro_vae._batching import images_at_once, numbers_per_image
+from pyro_vae._batching import CACHED_NUMBERS, images_at_once, numbers_per_image
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
@@ -31,8 +31,11 @@ from pyro_vae.evaluation.fitting import require_batch, require_images
 from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
-#: Numbers that are held at once, in one chunk (see `_batching.numbers_per_image`).
+#: The numbers for which latent vectors are drawn at once (see `_batching.numbers_per_image`); the
+#: draws of a seed depend on it. They are decoded fewer at a time, as many as the cache holds.
 CHUNK_VALUES = 2**23
+#: The number of weights of an image that are taken in at once.
+WEIGHTS_AT_ONCE = 1000
 #: The shape of a tail is not estimated from fewer weights.
 SHORTEST_TAIL = 5
 #: Estimates whose Pareto k exceeds this are not to be trusted (Vehtari et al., 2015).
@@ -147,14 +150,46 @@ def _log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
     return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
 
 
+def _drawing(vae: VAE, x: Tensor, per_image: int) -> Callable[[int], Tensor]:
+    """Return what draws log-weights (n, B) of images x, given n; images are coded once, if can be.
+
+    Programs other than `VAE`'s own may draw from other distributions, and are run for each chunk.
+    """
+    if (type(vae).model, type(vae).guide) != (VAE.model, VAE.guide):
+        return lambda n: _log_weights(vae, x, n)
+    q, p = vae.posterior(x), vae.prior()
+
+    def drawn(n: int) -> Tensor:
+        each = q.expand((n, len(x)))
+        z = each()
+        return _log_likelihoods(vae, x, z, per_image) + p.log_prob(z) - each.log_prob(z)
+
+    return drawn
+
+
+def _log_likelihoods(vae: VAE, x: Tensor, z: Tensor, per_image: int) -> Tensor:
+    """Return log p(x|z) of images (B, C, H, W) at z (n, B, D): (n, B), in cached chunks."""
+    images = max(1, min(len(x), CACHED_NUMBERS // per_image))
+    samples = max(1, CACHED_NUMBERS // (images * per_image))
+    columns = [
+        torch.cat([vae.likelihood(part).log_prob(some) for part in at.split(samples)])
+        for some, at in zip(x.split(images), z.split(images, dim=1), strict=True)
+    ]
+    return torch.cat(columns, 1)
+
+
 def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return log p(x), its standard error and Pareto k of each image, (B,) each, on the CPU."""
     chunk = max(1, CHUNK_VALUES // (len(x) * per_image))
     tail = tail_length(samples)
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double, device="cpu")
     largest = torch.empty(0, len(x), dtype=torch.double, device="cpu")
-    for done in range(0, samples, chunk):
-        log_w = _log_weights(vae, x, min(chunk, samples - done)).cpu().double()
+    draw = _drawing(vae, x, per_image)
+    several = max(1, WEIGHTS_AT_ONCE // chunk) * chunk
+    for start in range(0, samples, several):
+        end = min(start + several, samples)
+        parts = [draw(min(chunk, end - done)) for done in range(start, end, chunk)]
+        log_w = torch.cat(parts).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
         pool = torch.cat([largest, log_w])
