@@ -101,7 +101,7 @@ class VAE(Checked, nn.Module):
     def model(self, x: Tensor, beta: float = 1.0) -> None:
         """Draw z from the prior and score images x (B, C, H, W) under the likelihood."""
         self._announce("prior", "likelihood")
-        with _plate(x):
+        with pyro.plate("images", len(x)):
             with weighted(beta):
                 z = pyro.sample("z", self.prior())
             pyro.sample("x", self.likelihood(z), obs=x)
@@ -109,7 +109,7 @@ class VAE(Checked, nn.Module):
     def guide(self, x: Tensor, beta: float = 1.0) -> None:
         """Draw z from the posterior of images x (B, C, H, W)."""
         self._announce("posterior")
-        with _plate(x), weighted(beta):
+        with pyro.plate("images", len(x)), weighted(beta):
             pyro.sample("z", self.posterior(x))
 
     @contextmanager
@@ -284,11 +284,6 @@ def _networks(part: object) -> list[nn.Module]:
     if not isinstance(part, nn.Module):
         return []
     return [each for name, each in part.named_children() if name in ("encoder", "decoder")]
-
-
-def _plate(x: Tensor) -> pyro.plate:
-    """Return the plate of images x (B, C, H, W), whose indices stay on the CPU."""
-    return pyro.plate("images", len(x), device="cpu")
 
 
 def weighted(beta: float) -> AbstractContextManager[Any]:
