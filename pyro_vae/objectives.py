@@ -28,6 +28,7 @@ from pyro_vae._elbo import AnalyticELBO, SampledELBO
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
 from pyro_vae.errors import ArgumentError, PyroVAEError
+from pyro_vae.processes import all_rows, batch_logsumexp, batch_mean, own_rows
 from pyro_vae.vae import VAE
 
 
@@ -51,6 +52,10 @@ class Bound(NamedTuple):
 
 class Objective(Checked):
     """A bound to maximize, whose negative is the loss.
+
+    Where several processes share a batch, each calls the objective with its own images, and the
+    bounds are averaged, weighted by their numbers of images. An objective that is not linear in
+    the images averages what it needs of all of them by `pyro_vae.processes.batch_mean`.
 
     Attributes:
         runs_program: whether all it computes of the model is in its Pyro program and guide.
@@ -160,7 +165,7 @@ class FreeBits(Objective):
     @renamed(progress="elapsed")
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
         q, p, z, distortion = _draw(vae, x, "FreeBits")
-        rates = rate_per_dimension(q, p, z, self.analytic_kl).mean(0)
+        rates = batch_mean(rate_per_dimension(q, p, z, self.analytic_kl))
         loss = distortion.mean() + beta * rates.clamp(min=self.nats).sum()
         return Bound(loss, distortion.mean().detach(), rates.sum().detach())
 
@@ -195,7 +200,7 @@ class Capacity(Objective):
     @renamed(progress="elapsed")
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
         q, p, z, distortion = _draw(vae, x, "Capacity")
-        mean_rate = rate(q, p, z, self.analytic_kl).mean()
+        mean_rate = batch_mean(rate(q, p, z, self.analytic_kl))
         capacity = self.nats * min(elapsed / self.rise, 1.0)
         loss = distortion.mean() + beta * (mean_rate - capacity).abs()
         return Bound(loss, distortion.mean().detach(), mean_rate.detach())
@@ -232,10 +237,11 @@ class TotalCorrelation(Objective):
         q, p, z, distortion = _draw(vae, x, "TotalCorrelation")
         q_each, p_each = factors(q), factors(p)
         # (i, j, d): the log-density of image i's draw under image j's posterior.
-        log_q = q_each.log_prob(z[:, None])
-        count = math.log(len(x) * (self.images or len(x)))
-        log_aggregate = log_q.sum(2).logsumexp(1) - count
-        log_marginals = (log_q.logsumexp(1) - count).sum(1)
+        every_z = all_rows(z)
+        log_q = q_each.log_prob(every_z[:, None])
+        count = math.log(len(every_z) * (self.images or len(every_z)))
+        log_aggregate = own_rows(batch_logsumexp(log_q.sum(2))) - count
+        log_marginals = (own_rows(batch_logsumexp(log_q)) - count).sum(1)
         log_conditional = q_each.log_prob(z).sum(1)
         log_prior = p_each.log_prob(z).sum(1)
         information = log_conditional - log_aggregate

@@ -29,6 +29,7 @@ from pyro_vae._spelling import rename_methods, warn_of
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
 from pyro_vae.errors import ArgumentError, StateError
 from pyro_vae.networks import ACTIVATIONS
+from pyro_vae.processes import unshared
 from pyro_vae.vae import VAE
 
 SmallScale = Annotated[float, Bounds(above=SMALLEST_SCALE, below=1)]
@@ -275,7 +276,8 @@ class VampPrior(Prior):
     def forward(self) -> dist.TorchDistribution:
         if self.pseudo_inputs is None:
             raise StateError(_NOT_JOINED)
-        return Mixture(self.logits, self._posterior(self.pseudo_inputs.clamp(0, 1)))
+        with unshared():  # Every process has all pseudo-inputs.
+            return Mixture(self.logits, self._posterior(self.pseudo_inputs.clamp(0, 1)))
 
 
 class NormalizingFlow(Prior):

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pyro_vae._text import escaped
 from pyro_vae.errors import PyroVAEError
+from pyro_vae.processes import is_first, rank
 from pyro_vae.training import Stopped
 
 #: What a shell adds to a signal's number where a signal ended a program.
@@ -33,7 +34,8 @@ def plain_errors() -> Iterator[None]:
     except OSError as error:
         fail(_of_system(error), 1)
     except Stopped as stop:
-        print("\nStopped.", file=sys.stderr)
+        if is_first():
+            print("\nStopped.", file=sys.stderr)
         sys.exit(SIGNALED + stop.number)
     except KeyboardInterrupt:
         sys.exit("\nStopped.")
@@ -41,7 +43,8 @@ def plain_errors() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the program with an error."""
-    print("error: " + escaped(message, keep="\n\t"), file=sys.stderr)
+    whose = "" if is_first() else f"process {rank()}: "
+    print(f"{whose}error: " + escaped(message, keep="\n\t"), file=sys.stderr)
     sys.exit(code)
 
 

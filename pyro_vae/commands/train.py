@@ -1,12 +1,13 @@
 """`pyro-vae train`: train a model, evaluate it, and draw what it learned."""
 
 import math
+import os
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.fitting import described
 from pyro_vae.experiments.folders import claimed
 from pyro_vae.outputs import encode, score
+from pyro_vae.processes import alone, by_first, do_first, is_first, joined, leave
 from pyro_vae.recipes import AUTO, listing
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged
@@ -53,7 +55,7 @@ def main(arguments: list[str]) -> None:
     start = time.perf_counter()
     called = program("train")
     earlier = 0.0
-    with stopping(at_once=True):
+    with stopping(at_once=True), joined(), silent_elsewhere():
         experiment = Experiment.start(
             with_images(arguments), DESCRIPTION.format(program=called), called
         )
@@ -62,7 +64,20 @@ def main(arguments: list[str]) -> None:
             if resume:
                 earlier = experiment.seconds_trained()
             numbers = learn(experiment)
-    conclude(experiment, as_text(numbers), time.perf_counter() - start, earlier)
+        first = is_first()
+    leave()
+    if first:
+        conclude(experiment, as_text(numbers), time.perf_counter() - start, earlier)
+
+
+@contextmanager
+def silent_elsewhere() -> Iterator[None]:
+    """Let the first of several processes alone print within a block."""
+    if is_first():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def asks_for_recipes(arguments: list[str]) -> bool:
@@ -83,12 +98,20 @@ def learn(experiment: Experiment) -> dict[str, Any]:
     if settings.with_autoencoder:
         train(autoencoder_beside(experiment))
     numbers = experiment.evaluate(vae)
+    if is_first():
+        with alone():
+            show(experiment, vae)
+    return numbers
+
+
+def show(experiment: Experiment, vae: VAE) -> None:
+    """Write tables of the test images, and draw what was learned."""
+    settings = experiment.configuration.settings
     tabulate_test(experiment, vae)
     if not settings.skip_pictures:
         subject = subject_of_run(experiment, device=settings.device, seed=settings.seed)
         draw(subject, experiment.run.folder)
         report.write(subject, experiment.run)
-    return numbers
 
 
 def tabulate_test(experiment: Experiment, vae: VAE) -> None:
@@ -100,8 +123,8 @@ def tabulate_test(experiment: Experiment, vae: VAE) -> None:
 
 def train(experiment: Experiment) -> VAE:
     """Train one model, with pictures of the same test images before and during the training."""
-    recipe, test = experiment.recipe, experiment.dataset.test.select(SHOWN)
-    counts = f"{experiment.held_out:,} to validate, {len(experiment.dataset.test):,} to test"
+    recipe, test = experiment.recipe, experiment.dataset.test
+    counts = f"{experiment.held_out:,} to validate, {len(test):,} to test"
     print(
         f"{recipe.summary}\n"
         f"{len(experiment.parts[0]):,} training images from {test.source} ({counts})"
@@ -117,19 +140,8 @@ def train(experiment: Experiment) -> VAE:
         roles = ", ".join(experiment.roles_of_test) or "are inspected after every epoch"
         print(f"No validation images are held out: the test images {roles}, and judge the result.")
     vae = experiment.build()
-    folder = experiment.run.folder
     if not experiment.configuration.settings.resume:
-        save_figure(
-            reconstructions.originals(test),
-            folder / "real_test_images_before_train.png",
-            within=folder,
-        )
-        save_figure(
-            reconstructions.reconstructed(vae, test),
-            folder / "reconstruct_before_train.png",
-            within=folder,
-        )
-        experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
+        do_first(lambda: show_untrained(experiment, vae))
     snapshots = Snapshots(experiment)
     experiment.train(vae, callbacks=[snapshots])
     if snapshots.left_out:
@@ -138,6 +150,22 @@ def train(experiment: Experiment) -> VAE:
             f"than {SHARE:.0%} of the time that the training took."
         )
     return vae
+
+
+def show_untrained(experiment: Experiment, vae: VAE) -> None:
+    """Draw the first test images before the training, and keep their codes."""
+    folder, test = experiment.run.folder, experiment.dataset.test.select(SHOWN)
+    save_figure(
+        reconstructions.originals(test),
+        folder / "real_test_images_before_train.png",
+        within=folder,
+    )
+    save_figure(
+        reconstructions.reconstructed(vae, test),
+        folder / "reconstruct_before_train.png",
+        within=folder,
+    )
+    experiment.keep_codes(0, embed(vae, experiment.dataset.test.select(PLOTTED)))
 
 
 class Snapshots:
@@ -186,17 +214,18 @@ class Snapshots:
 def autoencoder_beside(experiment: Experiment) -> Experiment:
     """Return the plain autoencoder of the same shape and settings, in a folder of the run's."""
     run, settings = experiment.run.autoencoder, experiment.configuration.settings
-    if not run.exists():
-        shutil.rmtree(run.folder, ignore_errors=True)  # What is left of a start that was killed.
+    begun = by_first(run.exists)
+    if not begun:  # What is left of a start that was killed.
+        do_first(lambda: shutil.rmtree(run.folder, ignore_errors=True))
     options = {"out": run.folder, "epochs": settings.epochs}
     options |= {"device": settings.device, "data-dir": settings.data_dir}
-    if not run.exists():
+    if not begun:
         options |= {"config": experiment.run.configuration, "start-from": "null", "beta": 1}
         options |= {"prior": "Flat", "posterior": "Delta"}
         options |= {"objective": "ELBO", "annealing": "Constant"}
     given = [part for name, v in options.items() if v is not None for part in (f"--{name}", str(v))]
     given += ["--trust"] * experiment.trusted  # The user has named these parts already.
-    return Experiment.start([*given, "--resume" if run.exists() else "--autoencoder"])
+    return Experiment.start([*given, "--resume" if begun else "--autoencoder"])
 
 
 @contextmanager
@@ -206,13 +235,13 @@ def saying_where(experiment: Experiment) -> Iterator[None]:
     try:
         yield
     except Stopped as stop:
-        if not run.exists():
+        if not run.exists() or not is_first():
             raise
         with suppress(OSError):  # Whoever read it may have been stopped, too.
             print(stopped(experiment), file=sys.stderr, flush=True)
         sys.exit(SIGNALED + stop.number)
     except Diverged as error:
-        if not run.exists():
+        if not run.exists() or not is_first():
             raise
         raise Diverged(f"{error} The best weights before that are in {run.weights}.") from error
 

@@ -5,7 +5,7 @@ Images that do not fit in memory are a `Stream` (see `pyro_vae.data.streams`) in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -255,15 +255,23 @@ class ImageData:
         return self._batches(int(batch_size), order)
 
     def _batches(self, batch_size: int, order: Tensor | None) -> Iterator[Tensor]:
-        if isinstance(self.images, Stream):
-            order = torch.arange(len(self), device="cpu") if order is None else order
-            for levels in self.images.batches(order.split(batch_size)):
-                yield self._to_float(levels)
-        elif order is None:
+        if order is None and not isinstance(self.images, Stream):
             for start in range(0, len(self), batch_size):
                 yield self.as_float(slice(start, start + batch_size))
+            return
+        if order is None:
+            order = torch.arange(len(self), device="cpu")
+        elif isinstance(self.images, Tensor):
+            order = order.to(self.images.device)
+        yield from self.batches_at(order.split(batch_size))
+
+    def batches_at(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the images at each of `parts`, int64 (n,), as floats, (n, C, H, W)."""
+        if isinstance(self.images, Stream):
+            for levels in self.images.batches(parts):
+                yield self._to_float(levels)
         else:
-            for indices in order.to(self.images.device).split(batch_size):
+            for indices in parts:
                 yield self.as_float(indices)
 
     def as_float(self, indices: slice | Tensor = slice(None)) -> Tensor:

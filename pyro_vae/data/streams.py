@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pyro_vae.data.messages import DataError
+from pyro_vae.processes import local_processes
 
 _MOST_WORKERS = 8
 
@@ -72,7 +73,7 @@ class Stream(Dataset[Tensor]):
             _Batches(on_cpu),
             batch_size=None,  # A "sample" is a whole batch: nothing is left to collate.
             sampler=[_on_cpu(part) for part in indices],
-            num_workers=min(len(indices), os.cpu_count() or 1, _MOST_WORKERS),
+            num_workers=min(len(indices), _cores(), _MOST_WORKERS),
             generator=torch.Generator(),  # Not the one that the training draws from.
         )
         for levels in loader:
@@ -111,6 +112,11 @@ def selected(images: Tensor | Stream, indices: slice | Tensor) -> Tensor | Strea
 def changed(images: Tensor | Stream, change: Callable[[Tensor], Tensor]) -> Tensor | Stream:
     """Apply a change, uint8 to uint8, to images; a stream applies it whenever it reads."""
     return images.then(change) if isinstance(images, Stream) else change(images)
+
+
+def _cores() -> int:
+    """Return the number of this machine's cores, for each process that trains on it."""
+    return max(1, (os.cpu_count() or 1) // local_processes())
 
 
 def _on_cpu(indices: slice | Tensor) -> slice | Tensor:

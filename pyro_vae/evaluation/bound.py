@@ -26,6 +26,8 @@ from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, req
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
 from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
+from pyro_vae.processes import interleaved, world_size
+from pyro_vae.processes import rank as own_rank
 from pyro_vae.slots import check_support
 from pyro_vae.vae import VAE
 
@@ -112,7 +114,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on images.
 
-    The draws follow `seed`; random state and training mode are left as they were.
+    The draws follow `seed`; random state and training mode are left as they were. Several processes
+    that call it share the images, and return the same numbers as one would.
 
     Args:
         vae: the model.
@@ -182,7 +185,7 @@ def evaluate(
 def terms(vae: VAE, x: Images, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
     """Return distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
     require_batch("terms", vae, x)
-    q, p, likelihood, z = _sites(vae, x)
+    q, p, likelihood, z = _sites(vae, x, poutine.trace(vae.guide).get_trace(x))
     return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
 
 
@@ -211,30 +214,42 @@ def _without_elbo(vae: VAE) -> str:
 def _collect(
     vae: VAE, images: ImageData, batch_size: int, analytic_kl: bool, seed: int, progress: bool
 ) -> dict[str, Tensor]:
-    """Return distortion, rate, rates per dimension and posterior mean of each image."""
-    found: dict[str, list[Tensor]] = {}
+    """Return distortion, rate, rates per dimension and posterior mean of each image.
+
+    Processes take the batches in turn. Each draws for all of them, since draws follow one another.
+    """
+    own: list[dict[str, Tensor]] = []
     with evaluating(vae), seeded(seed, vae.device):
         batch_size = images_at_once(vae, batch_size)
         count = math.ceil(len(images) / batch_size)
         batches = images.batches(batch_size)
-        for x in tqdm(batches, "evaluating", count, unit="batch", disable=hidden(progress)):
+        bar = tqdm(batches, "evaluating", count, unit="batch", disable=hidden(progress))
+        for turn, x in enumerate(bar):
             x = x.to(vae.device)
-            q, p, likelihood, z = _sites(vae, x)
+            guide: Any = poutine.trace(vae.guide).get_trace(x)
+            if turn % world_size() != own_rank():
+                continue
+            q, p, likelihood, z = _sites(vae, x, guide)
             parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}
             parts |= zip(("means", "others"), posterior_means(q), strict=False)
             with suppress(ObjectiveError):  # Not every posterior and prior factorize.
                 parts["rates"] = rate_per_dimension(q, p, z, analytic_kl)
-            for name, part in parts.items():
-                found.setdefault(name, []).append(part)
+            own.append(parts)
     # A device is waited for once, at the end, and has perhaps no double precision.
-    return {name: torch.cat(parts).cpu().double() for name, parts in found.items()}
+    found = interleaved([{name: part.cpu() for name, part in parts.items()} for parts in own])
+    return {name: torch.cat([parts[name] for parts in found]).double() for name in found[0]}
 
 
 def _sites(
-    vae: VAE, x: Tensor
+    vae: VAE, x: Tensor, guide: Any
 ) -> tuple[dist.TorchDistribution, dist.TorchDistribution, dist.TorchDistribution, Tensor]:
-    """Return q(z|x), p(z) and p(x|z) as guide and model declare them, and a draw z, (B, D)."""
-    guide: Any = poutine.trace(vae.guide).get_trace(x)
+    """Return q(z|x), p(z) and p(x|z) as guide and model declare them, and a draw z, (B, D).
+
+    Args:
+        vae: the model.
+        x: images, (B, C, H, W).
+        guide: a trace of the guide at these images.
+    """
     model: Any = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
     z = guide.nodes["z"]
     return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]

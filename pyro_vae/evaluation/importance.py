@@ -28,6 +28,7 @@ from pyro_vae._modes import evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
+from pyro_vae.processes import interleaved, rank, world_size
 from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
@@ -93,6 +94,7 @@ def log_likelihood(
     """Estimate log p(x) of each image with `samples` importance weights.
 
     Images are taken in batches, samples in chunks: memory stays bounded for any number of either.
+    Several processes that call it share the images, and return the same numbers as one would.
 
     Args:
         vae: the model.
@@ -112,8 +114,14 @@ def log_likelihood(
         batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
         count = math.ceil(len(images) / batch_size)
         parts = images.batches(batch_size)
-        for x in tqdm(parts, "log-likelihood", count, unit="batch", disable=hidden(progress)):
-            found.append(_explained(vae, x.to(vae.device), samples, per_image))
+        bar = tqdm(parts, "log-likelihood", count, unit="batch", disable=hidden(progress))
+        for turn, x in enumerate(bar):
+            x = x.to(vae.device)
+            if turn % world_size() == rank():
+                found.append(_explained(vae, x, samples, per_image))
+            else:  # Draws follow one another.
+                _draw_only(vae, x, samples, per_image)
+    found = interleaved(found)
     values, errors, tails = (torch.cat(parts) for parts in zip(*found, strict=True))
     return LogLikelihood(values, errors, tails, samples)
 
@@ -134,17 +142,31 @@ def log_weights(vae: VAE, x: Images, samples: Count) -> Tensor:
     return _log_weights(vae, x, samples)
 
 
+def _repeated(program: Callable[[Tensor], None], x: Tensor, samples: int) -> Callable[[], None]:
+    """Return a program that draws `samples` times for each image."""
+
+    def run() -> None:
+        with pyro.plate("samples", samples, dim=-2):
+            program(x)
+
+    return run
+
+
+def _draw_only(vae: VAE, x: Tensor, samples: int, per_image: int) -> None:
+    """Draw what `_estimate` would, and nothing else."""
+    for part in _chunks(len(x), samples, per_image):
+        poutine.trace(_repeated(vae.guide, x, part)).get_trace()
+
+
+def _chunks(images: int, samples: int, per_image: int) -> list[int]:
+    """Return how many samples are taken at once, for that many images."""
+    chunk = max(1, CHUNK_VALUES // (images * per_image))
+    return [min(chunk, samples - done) for done in range(0, samples, chunk)]
+
+
 def _log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
-
-    def repeated(program: Callable[[Tensor], None]) -> Callable[[], None]:
-        def run() -> None:
-            with pyro.plate("samples", samples, dim=-2):
-                program(x)
-
-        return run
-
-    guide: Any = poutine.trace(repeated(vae.guide)).get_trace()
-    model: Any = poutine.trace(poutine.replay(repeated(vae.model), guide)).get_trace()
+    guide: Any = poutine.trace(_repeated(vae.guide, x, samples)).get_trace()
+    model: Any = poutine.trace(poutine.replay(_repeated(vae.model, x, samples), guide)).get_trace()
     q, p, likelihood = guide.nodes["z"]["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"]
     z = guide.nodes["z"]["value"]
     return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
@@ -180,15 +202,13 @@ def _log_likelihoods(vae: VAE, x: Tensor, z: Tensor, per_image: int) -> Tensor:
 
 def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return log p(x), its standard error and Pareto k of each image, (B,) each, on the CPU."""
-    chunk = max(1, CHUNK_VALUES // (len(x) * per_image))
     tail = tail_length(samples)
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double, device="cpu")
     largest = torch.empty(0, len(x), dtype=torch.double, device="cpu")
-    draw = _drawing(vae, x, per_image)
-    several = max(1, WEIGHTS_AT_ONCE // chunk) * chunk
-    for start in range(0, samples, several):
-        end = min(start + several, samples)
-        parts = [draw(min(chunk, end - done)) for done in range(start, end, chunk)]
+    draw, sizes = _drawing(vae, x, per_image), _chunks(len(x), samples, per_image)
+    several = max(1, WEIGHTS_AT_ONCE // sizes[0])
+    for start in range(0, len(sizes), several):
+        parts = [draw(size) for size in sizes[start : start + several]]
         log_w = torch.cat(parts).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))

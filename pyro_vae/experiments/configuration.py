@@ -25,6 +25,7 @@ from pyro_vae.experiments.data_record import kept_data, located
 from pyro_vae.experiments.fitting import fitted, usual
 from pyro_vae.experiments.parsing import Parser, PlainFormatter, class_name, imported
 from pyro_vae.experiments.trust import ConfigurationError, library_factory, own_parts
+from pyro_vae.processes import first_then_all
 from pyro_vae.recipes import AUTO, RECIPES, Recipe
 from pyro_vae.recipes.recipe import MOST_EPOCHS_OF_FEW
 from pyro_vae.training import Run
@@ -190,7 +191,8 @@ class Configuration:
         if self.seen is not None:
             return self.seen
         recipe, settings = self.recipe, self.settings
-        found = load(
+        loaded = partial(
+            load,
             recipe.data,
             data_dir=settings.data_dir,
             size=self.size or recipe.size,
@@ -202,7 +204,8 @@ class Configuration:
             ground=settings.ground,
             frames=settings.frames,
             decisions=self.decisions,
-        ).pad(recipe.padding)
+        )
+        found = first_then_all(loaded).pad(recipe.padding)
         if recipe.pixels == "binarized-once" and not found.divided:
             return found.map(lambda part: part.binarized_once(settings.seed + 1))
         if recipe.pixels == "binarized-once":

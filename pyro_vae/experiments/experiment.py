@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from pyro_vae.experiments.data_record import (
 from pyro_vae.experiments.folders import folder_for, folder_to_resume
 from pyro_vae.experiments.parsing import MADE_WITH
 from pyro_vae.experiments.provenance import record_start
+from pyro_vae.processes import by_first, do_first
 from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, Run, choose_device, fit
@@ -92,13 +93,13 @@ class Experiment:
         configuration = parse(arguments, description, called)
         if configuration.settings.resume:
             named = first_look(arguments, ["recipe"]).recipe is not None
-            run = Run(folder_to_resume(configuration, named=named))
+            run = Run(by_first(partial(folder_to_resume, configuration, named=named)))
             record = kept_data(run)
             return cls(_as_before(resumed(run.folder, arguments), record), run, record)
         source = configuration.settings.start_from
         if source is not None and (record := kept_data(Run(Path(source)))) is not None:
             configuration = replace(configuration, decisions=record.decisions, seen=None)
-        return cls(configuration, Run(folder_for(configuration)))
+        return cls(configuration, Run(by_first(partial(folder_for, configuration))))
 
     @classmethod
     def open(
@@ -283,13 +284,9 @@ class Experiment:
             callbacks: called after every epoch with the model and the epoch's record.
             progress: show a progress bar for each epoch.
         """
-        folder = self.run.folder
-        text = self.configuration.text_with(epochs=self.epochs)
-        write_text(self.run.configuration, text, within=folder)
-        keep_data(self.run, self.recipe.data, self.dataset, self._summary)
         train, validation = self.parts
         device = choose_device(self.configuration.settings.device)
-        record_start(self.run, device)
+        do_first(partial(self._record, device))
         fit(
             vae,
             train,
@@ -302,6 +299,13 @@ class Experiment:
             progress=progress,
             **self.recipe.training | {"epochs": self.epochs},
         )
+
+    def _record(self, device: torch.device) -> None:
+        """Write down what is trained, on what, where and by which command."""
+        text = self.configuration.text_with(epochs=self.epochs)
+        write_text(self.run.configuration, text, within=self.run.folder)
+        keep_data(self.run, self.recipe.data, self.dataset, self._summary)
+        record_start(self.run, device)
 
     def fit(self, *arguments: Any, **named: Any) -> None:
         """Call `train` under its old name, with a warning."""
@@ -321,12 +325,13 @@ class Experiment:
         """
         test = self.dataset.test.select(slice(images))
         numbers = self.numbers(evaluate(vae, test, samples=samples, progress=True))
-        whole = len(test) == len(self.dataset.test) and not (
-            self.data_changes or self.on_other_data
-        )
+        do_first(partial(self._keep_numbers, numbers, samples, len(test)))
+        return numbers
+
+    def _keep_numbers(self, numbers: dict[str, Any], samples: int, images: int) -> None:
+        whole = images == len(self.dataset.test) and not (self.data_changes or self.on_other_data)
         if whole and samples >= self._samples_kept():
             self.run.keep_numbers(numbers)
-        return numbers
 
     def _samples_kept(self) -> int:
         return int(self.run.numbers().get("samples", 0))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pyro_vae._files import write_text
 from pyro_vae.experiments.configuration import Configuration, ConfigurationError
+from pyro_vae.processes import first_only
 from pyro_vae.training import Run
 from pyro_vae.training.lock import locked
 from pyro_vae.training.run_folder import kept_if_begun
@@ -58,6 +59,12 @@ def claimed(run: Run, *, resume: bool) -> Iterator[None]:
         ConfigurationError: a new run finds the folder in use.
         TrainingError: another training holds it.
     """
+    with first_only(lambda: _claimed(run, resume=resume)):
+        yield
+
+
+@contextmanager
+def _claimed(run: Run, *, resume: bool) -> Iterator[None]:
     with locked(run.folder):
         if resume:
             yield

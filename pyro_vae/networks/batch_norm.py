@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,6 +11,7 @@ from pyro_vae._arguments import Count, Number, Size, Sizes, checked
 from pyro_vae.errors import ArgumentError
 from pyro_vae.networks.convolutional import enlarging, start
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after
+from pyro_vae.processes import Share, of_each, share
 
 
 class BatchNormEncoder(Encoder):
@@ -178,13 +180,54 @@ class BatchNorm(nn.BatchNorm2d):
     Batch Normalization (Ioffe and Szegedy, 2015), with momentum 0.1 and eps 1e-5. A single value
     occurs where the last batch of an epoch is one image, reduced to one pixel. It has no variance,
     so that PyTorch's class raises an error; here it is normalized as in evaluation mode.
+
+    Where several processes share a batch, the statistics are those of all its images.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.numel() > x.shape[1]:
+        found = share() if self.training else None
+        # Number of values in each channel, in all processes.
+        if (
+            found is not None
+            and (count := x.numel() // x.shape[1] // found.rows * found.images) > 1
+        ):
+            return self._shared(x, found, count)
+        if found is None and x.numel() > x.shape[1]:
             return super().forward(x)
         statistics = self.running_mean, self.running_var
         return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
+
+    def _shared(self, x: Tensor, found: Share, count: int) -> Tensor:
+        """Normalize the images of one process by the mean and the variance over all."""
+        values = x.to(torch.promote_types(x.dtype, torch.float32))  # Networks may be in bfloat16.
+        parts = of_each(torch.stack(torch.var_mean(values, (0, 2, 3), correction=0)))
+        weights = parts.new_tensor(found.weights)[:, None]
+        variances, means = parts[:, 0], parts[:, 1]
+        mean = (weights * means).sum(0)
+        variance = (weights * (variances + (means - mean).square())).sum(0)
+        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        scale = (variance + self.eps).rsqrt()
+        if self.affine:
+            scale = scale * self.weight
+        result = (values - _of_channels(mean)) * _of_channels(scale)
+        if self.affine:
+            result = result + _of_channels(self.bias)
+        return result.to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Let the running statistics follow those of a batch, as PyTorch's class does."""
+        if self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        for running, now in ((self.running_mean, mean), (self.running_var, variance)):
+            if running is not None:
+                running.copy_((1 - momentum) * running + momentum * now)
+
+
+def _of_channels(values: Tensor) -> Tensor:
+    return values[:, None, None]
 
 
 @checked

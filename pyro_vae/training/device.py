@@ -5,6 +5,7 @@ import logging
 import torch
 from torch.nn import functional as F
 
+from pyro_vae.processes import local_processes, local_rank, world_size
 from pyro_vae.training.failures import TrainingError
 
 #: What torch raises where a device is unknown, missing, too old, out of memory or broken.
@@ -17,11 +18,13 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     """Return the named device, or else CUDA where available, else Apple's MPS, else the CPU.
 
     A device is tried before it is returned. One that was found, not named, and fails is left for
-    the next, with a warning.
+    the next, with a warning. Of several processes, each has a CUDA device of its own, or the CPU.
 
     Raises:
         TrainingError: the named device cannot be used; it says why, and which can.
     """
+    if world_size() > 1:
+        name = _own(name)
     if name is not None:
         return _named(name)
     for found in _accelerators():
@@ -30,6 +33,29 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         except _FAILURES as error:
             logger.warning("The device %s is here, but is not used: %s.", found, _reason(error))
     return torch.device("cpu")
+
+
+def _own(name: str | torch.device | None) -> str:
+    """Return the device of this process among several, whose kind may be named.
+
+    Raises:
+        TrainingError: there is not one for each process.
+    """
+    kind = str(name) if name is not None else "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cuda", "cpu"):
+        raise TrainingError(
+            f"The device {kind!r} cannot be shared by {world_size()} processes: choose cuda, of "
+            "which each takes one, or cpu."
+        )
+    if kind == "cpu":
+        return kind
+    devices = torch.cuda.device_count()
+    if local_processes() > devices:
+        raise TrainingError(
+            f"This machine has {devices} CUDA devices for {local_processes()} processes: start "
+            "one process for each device, or choose the device cpu."
+        )
+    return f"cuda:{local_rank()}"
 
 
 def _named(name: str | torch.device) -> torch.device:

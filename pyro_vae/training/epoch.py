@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -9,6 +10,16 @@ from torch import Tensor
 from pyro_vae._modes import evaluating, random_state, seeded, set_random_state
 from pyro_vae.data import ImageData
 from pyro_vae.objectives import Bound, Objective
+from pyro_vae.processes import (
+    by_first,
+    interleaved,
+    own_draws,
+    own_part,
+    rank,
+    shared,
+    together,
+    world_size,
+)
 from pyro_vae.training.failures import Diverged, explained
 from pyro_vae.training.interval import Interval
 from pyro_vae.training.progress_bar import Bar
@@ -20,6 +31,9 @@ from pyro_vae.vae import VAE
 
 Step = Callable[[Tensor, int], Bound]
 """Takes one step on images (B, C, H, W), given the number of steps made before in the epoch."""
+
+Starts = dict[int, list[dict[str, Tensor]]]
+"""The random state at which the draws of each validation batch begin, by the seed of the first."""
 
 
 def train_epoch(
@@ -42,6 +56,8 @@ def train_epoch(
     device, size = state.vae.device, settings.batch_size
     done, start = state.unfinished, time.perf_counter()
     if done is None:
+        # A callback of the first process may have drawn since the last epoch.
+        set_random_state(by_first(lambda: random_state(device)), device)
         done = Epoch(random_state(device))
         order = torch.randperm(len(images), device="cpu")
     else:
@@ -56,16 +72,16 @@ def train_epoch(
     state.watch.start_epoch(before)
     bar.start_at(before)
     state.vae.train()
-    for number, x in enumerate(images.batches(size, left) if len(left) else (), start=before):
+    for number, (x, count) in enumerate(own_batches(images, size, left), start=before):
         try:
-            with explained(state.vae, x, bar.name):
-                totals.add(step(x, number), len(x))
+            with together(), explained(state.vae, x, bar.name), own_draws(device), shared(count):
+                totals.add(step(x, number), count)
         except Diverged:
             state.watch.check(totals.bounds, bar.name)  # It can name the step and the slot.
             raise
         done.seconds = seconds + time.perf_counter() - start
         bar.step()
-        due = interval.passed()
+        due = stop.agree(interval.passed())
         if due or stop.number is not None or bar.due(number + 1):
             state.watch.check(totals.bounds, bar.name)
             bar.show(totals)
@@ -73,6 +89,28 @@ def train_epoch(
         if due:
             state.save()
     return done
+
+
+def own_batches(images: ImageData, size: int, order: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Yield this process's part of each batch, as float images, and the size of the whole batch.
+
+    Args:
+        images: the images.
+        size: number of images in every batch but the last.
+        order: int64, (n,): their positions.
+    """
+    if not len(order):
+        return
+    if world_size() == 1:
+        yield from ((x, len(x)) for x in images.batches(size, order))
+        return
+    device = images.images.device
+    batches = (order if images.streamed else order.to(device)).split(size)
+    own = images.batches_at([own_part(batch) for batch in batches])
+    for batch in batches:
+        with own_draws(device) if images.pixels != "gray" else nullcontext():
+            x = next(own)
+        yield x, len(batch)
 
 
 @torch.no_grad()
@@ -84,20 +122,79 @@ def validate(
     seed: int,
     bar: Bar,
     stop: Stop,
+    starts: Starts | None = None,
 ) -> Totals:
     """Return the objective on images that are not trained on, at draws that follow a seed.
+
+    Several processes share the batches, and draw what one process would.
+
+    Args:
+        vae: the model.
+        images: the images.
+        objective: the objective.
+        settings: those of the training.
+        seed: seed of the draws.
+        bar: names the epoch.
+        stop: whether to stop.
+        starts: where the draws of each batch begin, at the seeds of earlier validations.
 
     Raises:
         Diverged: the model's numbers are no longer finite.
         Stopped: a signal asked for it; the epoch is validated anew when the training is resumed.
     """
     totals = Totals()
+
+    def bound_of(x: Tensor) -> Bound:
+        with together(), explained(vae, x, f"validation of {bar.name}"):
+            return objective(vae, x, settings.beta)
+
     with evaluating(vae), seeded(seed, images.images.device):
+        if world_size() > 1:
+            known = None if settings.new_draws or starts is None else starts.setdefault(seed, [])
+            for bound, count in shared_bounds(images, settings.batch_size, bound_of, known):
+                totals.add(bound, count)
+            stop.agree()
+            stop.check()
+            return totals
         for x in images.batches(settings.batch_size):
-            with explained(vae, x, f"validation of {bar.name}"):
-                totals.add(objective(vae, x, settings.beta), len(x))
+            totals.add(bound_of(x), len(x))
             stop.check()
     return totals
+
+
+def shared_bounds(
+    images: ImageData,
+    size: int,
+    bound_of: Callable[[Tensor], Bound],
+    starts: list[dict[str, Tensor]] | None,
+) -> list[tuple[Bound, int]]:
+    """Return the bound of every batch and its number of images; processes take the batches in turn.
+
+    The draws of a batch begin where those of the batch before end, which nobody knows beforehand.
+    So the first time every process takes all batches, and notes where they begin.
+
+    Args:
+        images: the images.
+        size: number of images in every batch but the last.
+        bound_of: maps images (B, C, H, W) to their bound.
+        starts: the random state at the beginning of each batch, where they are known; a list that
+            is empty is filled. Without it, every process draws for itself.
+    """
+    device = images.images.device
+    parts = torch.arange(len(images), device="cpu").split(size)
+    everything = starts is not None and not starts
+    turns = range(len(parts)) if everything else range(rank(), len(parts), world_size())
+    batches, found = images.batches_at([parts[turn] for turn in turns]), []
+    with own_draws(device) if starts is None else nullcontext():
+        for turn in turns:
+            if starts is not None and everything:
+                starts.append(random_state(device))
+            elif starts is not None:
+                set_random_state(starts[turn], device)
+            x = next(batches)
+            found.append((bound_of(x), len(x)))
+    moved = [(Bound(*(term.cpu() for term in bound)), count) for bound, count in found]
+    return moved if everything else interleaved(moved)
 
 
 def batches(images: ImageData, batch_size: int) -> Iterator[Tensor]:

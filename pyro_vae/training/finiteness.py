@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae._tensors import not_finite
+from pyro_vae.processes import agreed, world_size
 from pyro_vae.training.failures import OUTSIDE, Diverged, TrainingError
 from pyro_vae.vae import VAE
 
@@ -18,6 +19,8 @@ _ADVICE = (
 )
 #: How many times its first loss, or its number of values, a loss may rise by without a word.
 _RUNAWAY = 10
+#: A step that no training reaches.
+_NEVER = 2**62
 
 
 class _Seen(NamedTuple):
@@ -98,6 +101,7 @@ class Watch:
             named = zip(each.names, values, strict=True)
             if of_step := [name for name, value in named if not math.isfinite(value)]:
                 bad, names = each.step, of_step
+        stray = _first_of_all(stray)
         if stray < math.inf:
             raise TrainingError(f"{OUTSIDE} ({where}, step {int(stray) + 1})")
         new = torch.stack(list(bounds[self._read :])).tolist() if bounds[self._read :] else []
@@ -162,6 +166,14 @@ def check_record(record: Mapping[str, float], where: str) -> None:
         raise Diverged(
             f"The training diverged: {', '.join(bad)} are not finite ({where}). {_ADVICE}"
         )
+
+
+def _first_of_all(step: float) -> float:
+    """Return the first step that any process has flagged; infinity if none has."""
+    if world_size() == 1:
+        return step
+    (found,) = agreed(-int(step) if step < math.inf else -_NEVER)
+    return -found if found > -_NEVER else math.inf
 
 
 def _of_terms(loss: float, distortion: float, rate: float) -> str:

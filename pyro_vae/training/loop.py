@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
 from pyro_vae.evaluation.fitting import as_images
 from pyro_vae.objectives import Objective
+from pyro_vae.processes import align, by_first, do_first, first_only, is_first, joined, world_size
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.averaging import Average
 from pyro_vae.training.device import choose_device
-from pyro_vae.training.epoch import train_epoch, validate
+from pyro_vae.training.epoch import Starts, train_epoch, validate
 from pyro_vae.training.failures import Diverged, TrainingError
 from pyro_vae.training.finiteness import Watch
 from pyro_vae.training.history import History
@@ -44,6 +46,7 @@ logger = logging.getLogger("pyro_vae.training")
 
 
 @takes_settings
+@joined()
 def fit(
     vae: VAE,
     images: ImageData | Tensor | np.ndarray,
@@ -59,7 +62,8 @@ def fit(
 ) -> History:
     """Train a model; afterward it holds the weights to keep, in evaluation mode.
 
-    A trained model is trained further from its weights, with another objective, say.
+    A trained model is trained further from its weights, with another objective, say. Processes that
+    `torchrun` has started train one model together; `batch_size` counts the images of all.
 
     Args:
         vae: the model; moved to the device and changed in place.
@@ -116,14 +120,17 @@ def fit(
     check_callbacks(callbacks, folder)
     objective, annealing, schedule = chosen.parts()
     objective.start(len(images))
+    check_processes(chosen.batch_size)
     device = choose_device(device)
     vae.to(device)
     check_support(vae, images)
     few = images.as_float(slice(0, 4)).to(device)
+    shown = progress and is_first()
     check_slots(vae, few)
     check_objective(vae, few, objective, chosen.beta * annealing(0.0))
     images = images.to(device)
     validation = validation.to(device) if validation else None  # An empty part counts as none.
+    align(vae, device)
     optimizer = make_optimizer(chosen, vae.parameters())
     schedule.start(optimizer, chosen.learning_rate)
     run = Run(Path(folder)) if folder else None
@@ -136,9 +143,10 @@ def fit(
     steps = math.ceil(len(images) / chosen.batch_size)
 
     step = Step(state, objective, annealing, chosen, steps)
+    starts: Starts = {}
 
     def epoch(stop: Stop) -> None:
-        bar = Bar(state.epoch, chosen.epochs, steps, has_elbo(vae), published_loss, progress)
+        bar = Bar(state.epoch, chosen.epochs, steps, has_elbo(vae), published_loss, shown)
         try:
             done = train_epoch(state, images, step, chosen, bar, stop)
             record = {"epoch": state.epoch + 1} | done.totals.record("train", published_loss)
@@ -147,7 +155,9 @@ def fit(
             start = time.perf_counter()
             if validation is not None:
                 seed = state.epoch + 1 if chosen.new_draws else 0
-                validated = validate(state.judged, validation, objective, chosen, seed, bar, stop)
+                validated = validate(
+                    state.judged, validation, objective, chosen, seed, bar, stop, starts
+                )
                 record |= validated.record("validation", published_loss)
                 bar.announce(record, "validation")
         finally:
@@ -155,23 +165,25 @@ def fit(
         record["seconds"] = done.seconds + time.perf_counter() - start
         if state.rollbacks:
             record["rollbacks"] = state.rollbacks
+        record = by_first(lambda: record)  # The clocks of processes differ.
         state.add(record, done.totals.bounds)
         for callback in callbacks:
-            callback(state.judged, record)
+            do_first(partial(callback, state.judged, record))
         state.save()
         bar.conclude(record)
 
-    with stopping() as stop, locked(run.folder) if run else nullcontext():
+    with stopping() as stop, first_only(lambda: locked(run.folder) if run else nullcontext()):
         if resume:
             state.load()
         else:
-            check_free(run)
+            do_first(lambda: check_free(run))
             initialize_prior(vae, images)
             state.save()
         with in_precision(vae, chosen.precision):
             while state.epoch < chosen.epochs and not state.finished:
                 try:
                     epoch(stop)
+                    stop.agree()
                     stop.check()
                 except Diverged as error:
                     state.roll_back(error)
@@ -182,8 +194,21 @@ def fit(
         history = History(state.history)
         for callback in callbacks:
             if callable(conclude := getattr(callback, "after_training", None)):
-                conclude(vae, history, run.folder if run else None)
+                do_first(partial(conclude, vae, history, run.folder if run else None))
     return history
+
+
+def check_processes(batch_size: int) -> None:
+    """Refuse batches of fewer images than there are processes to share them.
+
+    Raises:
+        ArgumentError: it says how many images are needed.
+    """
+    if batch_size < world_size():
+        raise ArgumentError(
+            f"fit: batch_size counts the images of all {world_size()} processes, and must be "
+            f"{world_size()} or more, got {batch_size}."
+        )
 
 
 def check_free(run: Run | None) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from pyro_vae import checkpoints
 from pyro_vae._files import keep_previous, write_bytes, write_json
 from pyro_vae._modes import random_state, set_random_state
 from pyro_vae.checkpoints import weights_of
+from pyro_vae.processes import by_first, do_first
 from pyro_vae.schedules import Schedule
 from pyro_vae.training.failures import Diverged, TrainingError
 from pyro_vae.training.finiteness import Watch, check_record
@@ -112,13 +114,12 @@ class State:
         loss = record.get("validation_loss", record["train_loss"])
         self.history.append(record)
         self.unfinished = None
-        if self.run:
-            write_steps(self.run.steps(self.epoch), bounds, within=self.run.folder)
+        do_first(partial(self._write_steps, bounds))
         self.finished = not self.schedule.after_epoch(loss)
         if self.keep == "last" or loss < self.best_loss:
             self.best_loss = loss
             self.kept_weights = {k: v.clone() for k, v in self.judged.state_dict().items()}
-            self._save_kept(self.judged)
+            do_first(partial(self._save_kept, self.judged))
 
     def save(self) -> None:
         """Keep the state: in the run folder, if there is one, and in memory to go back to.
@@ -131,6 +132,9 @@ class State:
         """
         self._check_weights(f"after epoch {self.epoch}")
         self._remember()
+        do_first(self._write)
+
+    def _write(self) -> None:
         if self.run is None:
             return
         if self.epoch == 0 and self.unfinished is None:
@@ -145,15 +149,19 @@ class State:
         Raises:
             TrainingError: there is none.
         """
-        if self.run is None or not self.run.exists():
-            raise TrainingError(f"There is nothing to resume in {self.run and self.run.folder}.")
-        self.run.tidy()
-        self._restore(_taken_up(self.run.last, self.run))
-        kept = _taken_up(self.run.weights, self.run)
+        last, kept = by_first(self._read)
+        self._restore(last)
         self.kept_weights = kept["weights"]
         # The weights before the best ones, taken where those are damaged, have a loss of their own.
         self.best_loss = kept.get("loss", self.best_loss)
         self._remember()
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the last state, and the weights that were kept."""
+        if self.run is None or not self.run.exists():
+            raise TrainingError(f"There is nothing to resume in {self.run and self.run.folder}.")
+        self.run.tidy()
+        return _taken_up(self.run.last, self.run), _taken_up(self.run.weights, self.run)
 
     def roll_back(self, reason: Diverged) -> None:
         """Go back to the last checkpoint, at half the learning rate.
@@ -178,6 +186,10 @@ class State:
         if self.kept_weights is not None:
             self.vae.load_state_dict(self.kept_weights)
         self.vae.eval()
+
+    def _write_steps(self, bounds: Sequence[Tensor]) -> None:
+        if self.run:
+            write_steps(self.run.steps(self.epoch), bounds, within=self.run.folder)
 
     def _remember(self) -> None:
         """Keep the state in memory, where a training that diverges goes back to it."""

@@ -20,6 +20,8 @@ from torch.distributions import Independent
 from torch.nn.utils import clip_grad_norm_
 
 from pyro_vae.objectives import Bound, Objective
+from pyro_vae.processes import world_size
+from pyro_vae.training.replica import BoundOf, bound_of, whole
 from pyro_vae.training.settings import TrainingSettings
 from pyro_vae.training.state import State
 
@@ -43,6 +45,7 @@ class Step:
     steps: int
     _checked: bool = field(default=False, init=False)
     _parameters: list[Tensor] = field(init=False)
+    _bound_of: BoundOf = field(init=False)
 
     def __post_init__(self) -> None:
         self._parameters = [
@@ -50,6 +53,9 @@ class Step:
             for group in self.state.optimizer.param_groups
             for parameter in group["params"]
         ]
+        factors = [self.annealing(each / 100) for each in range(101)] if world_size() > 1 else []
+        betas = [self.settings.beta * min(factors, default=1.0)]
+        self._bound_of = bound_of(self.state.vae, self.objective, betas)
 
     def __call__(self, x: Tensor, before: int) -> Bound:
         state, settings = self.state, self.settings
@@ -60,7 +66,7 @@ class Step:
         # checked by the distributions themselves.
         trusted = self._checked and self.objective.runs_program
         with pyro.validation_enabled(False) if trusted else nullcontext(), Strays() as strays:
-            bound: Bound = self.objective(state.vae, x, beta, elapsed)
+            bound = self._bound_of(x, beta, elapsed)
         self._checked = True
         for parameter in self._parameters:
             parameter.grad = None
@@ -71,7 +77,7 @@ class Step:
         state.optimizer.step()
         if state.average is not None:
             state.average.update_parameters(state.vae)
-        return bound
+        return whole(bound)
 
 
 class Strays(Messenger):

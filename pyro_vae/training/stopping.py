@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from pyro_vae.processes import agreed, is_first, world_size
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -27,18 +29,34 @@ class Stopped(KeyboardInterrupt):
 class Stop:
     """Whether a stop was asked for. The first request waits for the step, the third for nothing.
 
+    Several processes stop together: where one was asked to, all do after `agree`.
+
     Attributes:
-        number: the signal that asked for it, or None.
         at_once: whether a signal interrupts what runs, as is right where there is nothing to save.
     """
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self._received: int | None = None
+        self._agreed: int | None = None
         self.at_once = False
         self._requests = 0
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
         self._hook: Callable[[Any], Any] = sys.unraisablehook
+
+    @property
+    def number(self) -> int | None:
+        """The signal that asked for it, or None."""
+        return self._received if world_size() == 1 else self._agreed
+
+    def agree(self, due: bool = False) -> bool:
+        """Share what any process was asked, and return whether something is due in the first one.
+
+        Its clock and those of the others differ.
+        """
+        number, of_first = agreed(self._received or 0, int(due and is_first()))
+        self._agreed = number or None
+        return bool(of_first)
 
     def check(self) -> None:
         """End here if that was asked for.
@@ -68,7 +86,7 @@ class Stop:
         if os.getpid() != self._process:  # A worker that reads images: it ends with its parent.
             return
         self._requests += 1
-        self.number = number
+        self._received = number
         if self._requests >= 3:
             # An exception can be swallowed where it is raised: in a weak reference's callback, say.
             self.forget()
@@ -76,7 +94,7 @@ class Stop:
             os.kill(self._process, number)
         elif self.at_once:
             raise Stopped(number)
-        elif self._requests == 1:
+        elif self._requests == 1 and is_first():
             _say("Stopping after this step. Twice more stops at once, without saving.")
 
     def _ignored(self, found: Any) -> None:
@@ -108,8 +126,8 @@ def stopping(*, at_once: bool = False) -> Iterator[Stop]:
             yield stop
         finally:
             stop.at_once = before
-        if before:  # A signal that came too late for the block to see it.
-            stop.check()
+        if before and stop._received is not None:  # It came too late for the block to see it.
+            raise Stopped(stop._received)
         return
     stop = Stop()
     stop.at_once = at_once
