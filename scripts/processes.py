@@ -1,0 +1,101 @@
+"""Measure how much faster several processes train than one, each on one thread.
+
+    python scripts/processes.py                         # 1 and 2 processes, recipe fashion_conv
+    python scripts/processes.py --recipe mnist_mlp --processes 4
+
+One process and several take turns, so that both meet the same machine, and medians are compared:
+images per second by the clock, and the processor time of all processes for each image. Where there
+are as many idle cores as processes, the first ratio is at most the number of processes divided by
+the second. The images are random, and every process is forked from this one.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import socket
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from pyro_vae import fit
+from pyro_vae._memory import keep_freed_memory
+from pyro_vae.data import ImageData
+from pyro_vae.recipes import RECIPES
+
+_FORK = multiprocessing.get_context("fork")
+
+
+def main() -> None:
+    """Print the medians of one process and of several, and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", choices=RECIPES, default="fashion_conv")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--images", type=int, default=6400, help="number of images in an epoch")
+    parser.add_argument("--batch-size", type=int, default=None, help="(default: the recipe's)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns")
+    given = parser.parse_args()
+    keep_freed_memory()
+    sizes = (1, given.processes)
+    rounds = [{size: measured(size, given) for size in sizes} for _ in range(given.rounds)]
+    speed, cost = (
+        {size: statistics.median(each[size][place] for each in rounds) for size in sizes}
+        for place in range(2)
+    )
+    for size in sizes:
+        print(
+            f"{size} process{'es' * (size > 1)}: {speed[size]:,.0f} images/s, "
+            f"{1e3 * cost[size]:.3f} ms of processor time per image"
+        )
+    one, many = sizes
+    print(
+        f"ratio: {speed[many] / speed[one]:.2f} by the clock, {cost[many] / cost[one]:.2f} in cost"
+    )
+
+
+def measured(size: int, given: argparse.Namespace) -> tuple[float, float]:
+    """Return images per second, and processor seconds per image, of `size` processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [
+            _FORK.Process(target=train, args=(rank, size, port, Path(folder), given))
+            for rank in range(size)
+        ]
+        for each in processes:
+            each.start()
+        for each in processes:
+            each.join()
+        found = [json.loads((Path(folder) / str(rank)).read_text()) for rank in range(size)]
+    seconds = max(each["wall"] for each in found)
+    images = sum(each["images"] for each in found) / size
+    return given.images / seconds, sum(each["processor"] for each in found) / images
+
+
+def train(rank: int, size: int, port: str, folder: Path, given: argparse.Namespace) -> None:
+    """Train an epoch in one of `size` processes, and write down how long it took."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in told.items()}
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = RECIPES[given.recipe]
+    images = ImageData(torch.randint(256, (given.images, *recipe.image_shape), dtype=torch.uint8))
+    vae, size = recipe.build(recipe.image_shape), given.batch_size or recipe.batch_size
+    settings = recipe.training | {"epochs": 1, "batch_size": size}
+    few, times = images.select(slice(4 * size)), []
+    for part in (few, few, images):  # The first is slower; what begins a training is subtracted.
+        before = time.process_time()
+        (record,) = fit(vae, part, device="cpu", progress=False, **settings)
+        times.append(time.process_time() - before)
+    found = {"wall": record["train_seconds"], "processor": times[2] - times[1]}
+    found |= {"images": len(images) - len(few)}
+    (folder / str(rank)).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
