@@ -20,7 +20,15 @@ GLOSSARY = "glossary"
 #: Words of the glossary that also have an everyday meaning, in which they are no terms.
 EVERYDAY = {"code", "sample", "head", "trace", "observed", "seed", "recipe", "collapse", "hole"}
 #: Pages that explain the terms themselves, or that are not about models.
-UNLINKED = (GLOSSARY, "notation", "changelog", "contributing", "command_line", "reference")
+UNLINKED = (
+    GLOSSARY,
+    "notation",
+    "sources",
+    "changelog",
+    "contributing",
+    "command_line",
+    "reference",
+)
 #: Text that is not prose.
 SKIPPED = (
     nodes.title,

@@ -66,6 +66,13 @@ def test_no_page_has_another_word_for_a_term(page):
     assert not found, f"{page.name} should say {', '.join(found.values())}"
 
 
+@pytest.mark.parametrize("page", DOCS.glob("*.md"), ids=lambda page: page.stem)
+def test_fences_are_fences(page):
+    # Markdown takes a line of backticks that holds another one for text.
+    for fence in re.findall(r"^(`{3,}.*)$", page.read_text(), re.MULTILINE):
+        assert "`" not in fence.lstrip("`"), f"{page.name}: {fence}"
+
+
 def test_words_are_replaced_by_terms_of_the_glossary():
     terms = {term.lower() for term in glossary()}
     assert len(terms) == len(glossary()) > 60
