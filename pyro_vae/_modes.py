@@ -1,4 +1,4 @@
-"""Evaluation mode and seeds that hold within a block, after which all is as it was before."""
+"""Evaluation mode, layouts and seeds that hold within a block, after which all is as before."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +20,23 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, was_training in modes:
             part.training = was_training
+
+
+@contextmanager
+def channels_last(module: nn.Module) -> Iterator[None]:
+    """Lay the weights of convolutions out channels last within a block, which is often faster.
+
+    Results are equal to rounding. Afterward every weight has its layout of before, with the values
+    that it was given meanwhile.
+    """
+    weights = [weight for weight in module.parameters() if weight.dim() == 4]
+    try:
+        for weight in weights:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for weight in weights:
+            weight.data = weight.data.contiguous()
 
 
 @contextmanager

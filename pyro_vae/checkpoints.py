@@ -85,9 +85,12 @@ def description(vae: VAE) -> dict[str, Any]:
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return copies of a module's parameters and buffers, on the CPU."""
-    found = module.state_dict()
-    return {name: value.detach().to("cpu", copy=True) for name, value in found.items()}
+    """Return copies of a module's parameters and buffers, contiguous, on the CPU."""
+    found, layout = module.state_dict(), torch.contiguous_format
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=layout)
+        for name, value in found.items()
+    }
 
 
 def load(

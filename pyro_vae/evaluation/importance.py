@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pyro_vae._arguments import Count, Images, Seed, checked
 from pyro_vae._batching import CACHED_NUMBERS, images_at_once, numbers_per_image
-from pyro_vae._modes import evaluating, seeded
+from pyro_vae._modes import channels_last, evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
@@ -109,7 +109,7 @@ def log_likelihood(
     """
     require_images("log_likelihood", vae, images)
     found = []
-    with evaluating(vae), seeded(seed, vae.device):
+    with evaluating(vae), channels_last(vae), seeded(seed, vae.device):
         per_image = numbers_per_image(vae)
         batch_size = images_at_once(vae, batch_size, CHUNK_VALUES)
         count = math.ceil(len(images) / batch_size)

@@ -39,4 +39,5 @@ class Average(AveragedModel):
 
 def _tensors(averaged: Any, model: Any) -> tuple[list[Tensor], list[Tensor]]:
     """Return the tensors of the average and those of the model, in the same order."""
-    return [each.detach() for each in averaged], [each.detach() for each in model]
+    # Not detached: a weight may be given other memory, as `channels_last` does.
+    return list(averaged), list(model)

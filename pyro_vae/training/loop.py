@@ -27,6 +27,7 @@ from pyro_vae.training.epoch import Starts, train_epoch, validate
 from pyro_vae.training.failures import Diverged, TrainingError
 from pyro_vae.training.finiteness import Watch
 from pyro_vae.training.history import History
+from pyro_vae.training.layout import in_memory_format
 from pyro_vae.training.lock import locked
 from pyro_vae.training.optimizers import make_optimizer
 from pyro_vae.training.precision import in_precision
@@ -179,7 +180,8 @@ def fit(
             do_first(lambda: check_free(run))
             initialize_prior(vae, images)
             state.save()
-        with in_precision(vae, chosen.precision):
+        layout = in_memory_format(vae, optimizer, chosen.memory_format)
+        with in_precision(vae, chosen.precision), layout:
             while state.epoch < chosen.epochs and not state.finished:
                 try:
                     epoch(stop)

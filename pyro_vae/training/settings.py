@@ -20,6 +20,7 @@ from pyro_vae.errors import ArgumentError
 from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.schedules import OneCycle, Schedule
 from pyro_vae.training.interval import Interval
+from pyro_vae.training.layout import MemoryFormat
 from pyro_vae.training.precision import Precision
 
 Keep = Literal["best", "last"]
@@ -87,6 +88,11 @@ class TrainingSettings(Settings):
     precision: Precision = setting(
         "float32",
         "precision of encoder and decoder; distributions and bounds remain in float32",
+    )
+    memory_format: MemoryFormat = setting(
+        "contiguous",
+        "layout of convolutional networks in memory; with channels_last, often faster on CPUs, "
+        "results are equal to rounding",
     )
     checkpoint_every: str = setting(
         "5min", "how often a checkpoint is kept within an epoch: a time (90s, 5min, 1h), or steps"
