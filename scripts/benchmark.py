@@ -41,8 +41,8 @@ from tqdm import tqdm
 from pyro_vae._files import write_json, write_text
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae.commands.console import plain_errors, show_messages
-from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import ConfigurationError, Formatter
+from pyro_vae.experiments import ConfigurationError, Experiment
+from pyro_vae.experiments.configuration import Formatter
 from pyro_vae.experiments.parsing import Parser
 from pyro_vae.experiments.results import mean_and_spread
 from pyro_vae.training.run_folder import Run

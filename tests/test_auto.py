@@ -11,8 +11,8 @@ from PIL import Image
 from pyro_vae import data, evaluate, likelihoods
 from pyro_vae.commands.train import kept_weights
 from pyro_vae.data import ImageData
-from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import ConfigurationError, parse, read_configuration
+from pyro_vae.experiments import ConfigurationError, Experiment
+from pyro_vae.experiments.configuration import parse, read_configuration
 from pyro_vae.experiments.fitting import described, facts_of
 from pyro_vae.recipes import AUTO, Facts, auto
 

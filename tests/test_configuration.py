@@ -10,14 +10,10 @@ from conftest import small_vae  # noqa: F401
 
 from pyro_vae import annealing, posteriors, priors
 from pyro_vae.commands.compare import comparison_table
-from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import (
-    ConfigurationError,
-    classes,
-    parse,
-    read_configuration,
-)
+from pyro_vae.experiments import ConfigurationError, Experiment
+from pyro_vae.experiments.configuration import parse, read_configuration
 from pyro_vae.experiments.folders import STARTING, claimed, require_free
+from pyro_vae.experiments.parts import classes
 from pyro_vae.experiments.results import MODEL_PARTS, ResultRow, markdown
 from pyro_vae.recipes import RECIPES
 from pyro_vae.training import Run

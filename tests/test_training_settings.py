@@ -15,7 +15,8 @@ from pyro_vae._settings import Settings, declared, setting
 from pyro_vae.annealing import Linear
 from pyro_vae.errors import ArgumentError
 from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import SETTINGS, parse, read_configuration
+from pyro_vae.experiments.configuration import parse, read_configuration
+from pyro_vae.experiments.options import SETTINGS
 from pyro_vae.recipes import RECIPES
 from pyro_vae.schedules import Constant
 from pyro_vae.training import Run, TrainingError, TrainingSettings

@@ -23,8 +23,8 @@ from pyro_vae.analysis.pages import report
 from pyro_vae.commands import compare, evaluate, results
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.errors import PyroVAEError
-from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import ConfigurationError, parse, read_configuration
+from pyro_vae.experiments import ConfigurationError, Experiment
+from pyro_vae.experiments.configuration import parse, read_configuration
 from pyro_vae.experiments.provenance import record_start
 from pyro_vae.experiments.results import collect
 from pyro_vae.training import Run

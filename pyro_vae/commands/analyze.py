@@ -15,8 +15,10 @@ from pyro_vae.commands.compare import compare
 from pyro_vae.commands.evaluate import DATA
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
+from pyro_vae.experiments.configuration import Formatter
+from pyro_vae.experiments.options import OPTIONS
 from pyro_vae.experiments.parsing import Parser
+from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.training import Run
 
 DESCRIPTION = """Draw every picture of a trained run, and write its report and its latent explorer.

@@ -10,7 +10,7 @@ from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import OPTIONS
+from pyro_vae.experiments.options import OPTIONS
 from pyro_vae.training import choose_device
 
 DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each with its unit.

@@ -12,8 +12,9 @@ from pyro_vae._files import write_text
 from pyro_vae._program import program
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae._text import escaped
-from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError
+from pyro_vae.experiments.options import OPTIONS
 from pyro_vae.experiments.results import collect, markdown
+from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.training.run_folder import Run
 
 DESCRIPTION = """Put the numbers of many runs into one table, in Markdown.

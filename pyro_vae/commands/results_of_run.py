@@ -11,8 +11,10 @@ from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
-from pyro_vae.experiments.configuration import OPTIONS, ConfigurationError, Formatter
+from pyro_vae.experiments.configuration import Formatter
+from pyro_vae.experiments.options import OPTIONS
 from pyro_vae.experiments.parsing import Parser
+from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.outputs import Codes, Scores, require_empty, require_table
 from pyro_vae.outputs.files import first_rows
 from pyro_vae.training import choose_device

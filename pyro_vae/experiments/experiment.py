@@ -21,14 +21,7 @@ from pyro_vae._spelling import warn_of
 from pyro_vae._tensors import save_tensors
 from pyro_vae.data import VERSION_0_2, Dataset, ImageData
 from pyro_vae.evaluation import Evaluation, evaluate
-from pyro_vae.experiments.configuration import (
-    PASSING,
-    Configuration,
-    ConfigurationError,
-    first_look,
-    parse,
-    read_configuration,
-)
+from pyro_vae.experiments.configuration import Configuration, parse, read_configuration
 from pyro_vae.experiments.data_record import (
     DataRecord,
     Part,
@@ -39,8 +32,10 @@ from pyro_vae.experiments.data_record import (
     tell_later,
 )
 from pyro_vae.experiments.folders import folder_for, folder_to_resume
-from pyro_vae.experiments.parsing import MADE_WITH
+from pyro_vae.experiments.options import PASSING
+from pyro_vae.experiments.parsing import MADE_WITH, first_look
 from pyro_vae.experiments.provenance import record_start
+from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.processes import by_first, do_first
 from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau

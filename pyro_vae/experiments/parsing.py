@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import inspect
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, get_type_hints
 
 import yaml
@@ -234,3 +234,15 @@ def _subclasses(base: type | None) -> Iterator[type]:
     for kind in children:
         yield kind
         yield from _subclasses(kind)
+
+
+def first_look(
+    arguments: Sequence[str], options: Iterable[str], flags: Iterable[str] = ()
+) -> argparse.Namespace:
+    """Take a first look at a few options, before the parser that they decide upon is made."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in options:
+        first.add_argument(f"--{option}")
+    for flag in flags:
+        first.add_argument(f"--{flag}", action="store_true")
+    return first.parse_known_args(list(arguments))[0]

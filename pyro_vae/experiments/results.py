@@ -17,8 +17,8 @@ from pyro_vae._program import program
 from pyro_vae._text import escaped
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.evaluation.table import MEASURES, NOT_COMPARABLE
-from pyro_vae.experiments.configuration import ConfigurationError
 from pyro_vae.experiments.experiment import Experiment
+from pyro_vae.experiments.trust import ConfigurationError
 
 #: The key of each number, the heading of its column, and its digits after the point.
 COLUMNS = (
