@@ -3,9 +3,10 @@
     python scripts/benchmark.py mnist_mlp --seeds 3
     python scripts/benchmark.py fashion_conv cartoon --epochs 2 --limit 5000 --size 64 --jobs 2
 
-    python scripts/benchmark.py speed --help    # this library's step beside those of others
-    python scripts/benchmark.py growth --help   # time and memory as images and model grow
-    python scripts/benchmark.py data --help     # what an image costs, wherever it is kept
+    python scripts/benchmark.py speed --help      # this library's step beside those of others
+    python scripts/benchmark.py growth --help     # time and memory as images and model grow
+    python scripts/benchmark.py data --help       # what an image costs, wherever it is kept
+    python scripts/benchmark.py processes --help  # what several processes gain
 
 `mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
 
@@ -32,6 +33,7 @@ from typing import Any
 
 import benchmark_data
 import benchmark_growth
+import benchmark_processes
 import benchmark_speed
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -165,6 +167,7 @@ OTHERS: dict[str, Callable[[Sequence[str]], None]] = {
     "speed": benchmark_speed.main,
     "growth": benchmark_growth.main,
     "data": benchmark_data.main,
+    "processes": benchmark_processes.main,
 }
 
 

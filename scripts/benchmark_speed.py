@@ -47,7 +47,8 @@ Network = Literal["conv", "mlp"]
 #: Name, the module of `peers` and its function, and the packages that it compares.
 PEERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "pyro_vae": ("ours", "train", ()),
-    "pyro_vae, bfloat16": ("ours", "fast", ()),
+    "pyro_vae, channels last": ("ours", "channels_last", ()),
+    "pyro_vae, channels last, bfloat16": ("ours", "fast", ()),
     "PyTorch, our data path": ("in_memory", "train", ()),
     "PyTorch, as published": ("published_loop", "train", ("torchvision",)),
     "Pyro": ("pyro_svi", "train", ("pyro-ppl",)),

@@ -105,7 +105,7 @@ def test_every_choice_can_be_overridden():
 def test_it_says_what_it_chose_and_how_to_choose_otherwise():
     found = parse(["--data", "digits", "--epochs", "3"])
     chosen, otherwise = described(found.recipe, found.part_names).splitlines()
-    for word in ("D = ", "NormalizingFlow", "DiscretizedLogistic", "Linear", "3 epochs"):
+    for word in ("D = ", "NormalizingFlow", "DiscretizedLogistic", "HalvingEncoder", "3 epochs"):
         assert word in chosen
     assert "--latent-size" in otherwise and "--recipe help" in otherwise
 

@@ -1,12 +1,11 @@
 """The recipe that fits any images: `auto` chooses the model and its training from what is there.
 
-The networks are convolutions, which halve the image as often as its size needs. The prior is a
-normalizing flow, which takes the shape of the codes. (On Fashion-MNIST, after a minute on one core,
-the convolutions were worth 111 nats per image beside those of `cartoon`, and the flow 14 beside
-N(0, I); one run each, seed 0.) The likelihood follows from the levels: binary images have a
-Bernoulli, all others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of
-few images, one for each channel. A decoder that may doubt each value by itself learns to doubt the
-colors of a few images before it learns the colors.
+The networks are batch-normalized convolutions, which halve the image until its longer side is at
+most eight pixels. The prior is a normalizing flow, which takes the shape of the codes. The latent
+size grows with the image. The likelihood follows from the levels: binary images have a Bernoulli,
+all others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of few images,
+one for each channel. A decoder that may doubt each value by itself learns to doubt the colors of a
+few images before it learns the colors.
 
 What is chosen are settings like any other, written to `config.yaml`, and each can be overridden.
 """
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyro_vae import likelihoods, networks, priors
-from pyro_vae.annealing import Linear
 from pyro_vae.networks import ImageShape
 from pyro_vae.recipes.recipe import Recipe
 from pyro_vae.schedules import OneCycle
@@ -68,7 +66,7 @@ def auto(facts: Facts) -> Recipe:
     """
     size = BROUGHT_TO if max(facts.image_shape[1:]) > LARGEST else None
     shape = (facts.image_shape[0], size, size) if size else facts.image_shape
-    channels, batch_size = _channels(shape), _batch_size(facts.images)
+    batch_size = _batch_size(facts.images)
     return Recipe(
         name=AUTO,
         summary=f"{AUTO}: chosen for {facts}",
@@ -76,9 +74,9 @@ def auto(facts: Facts) -> Recipe:
         data="fashion-mnist",
         image_shape=shape,
         size=size,
-        latent_size=_latent_size(shape, facts.images),
-        encoder=partial(networks.ConvEncoder, channels=channels),
-        decoder=partial(networks.ConvDecoder, channels=channels[::-1]),
+        latent_size=_latent_size(shape),
+        encoder=networks.HalvingEncoder,
+        decoder=networks.HalvingDecoder,
         prior=partial(
             priors.NormalizingFlow,
             family="affine",
@@ -91,29 +89,21 @@ def auto(facts: Facts) -> Recipe:
         likelihood=_likelihood(facts),
         epochs=_epochs(shape, facts.images, batch_size),
         batch_size=batch_size,
-        learning_rate=2e-3 if facts.images >= FEW else 4e-3,
+        learning_rate=2e-3,
         schedule=OneCycle,
-        annealing=partial(Linear, warm_up=0.2),
         least_steps=0,
     )
 
 
-def _channels(shape: ImageShape) -> tuple[int, ...]:
-    """Return the channels after each convolution: images are halved to a side of 4 to 8 pixels."""
-    times = networks.halvings(shape)
-    return (32, 64, 128, 128, 128, 128)[: max(times, min(3, times + 1))]
-
-
 def _batch_size(images: int) -> int:
-    """Return 64, or what makes about five steps of a pass over fewer images."""
-    return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 5))))
+    """Return 64, or what makes two or three steps of a pass over fewer images."""
+    return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 2.5))))
 
 
-def _latent_size(shape: ImageShape, images: int) -> int:
-    """Return a size that grows with what an image can hold, and that few images can fill."""
-    if images < FEW:
-        return 16
-    return 32 if math.prod(shape) <= 256 else 64
+def _latent_size(shape: ImageShape) -> int:
+    """Return a size that grows with what an image can hold."""
+    values = math.prod(shape)
+    return 32 if values <= 256 else 64 if values <= 64 * 64 else 128
 
 
 def _likelihood(facts: Facts) -> Callable[[networks.Decoder], likelihoods.Likelihood]:

@@ -41,4 +41,5 @@ def train(task: Task, turn: Turn, **settings: Any) -> None:
     )
 
 
-fast = partial(train, precision="bfloat16")
+channels_last = partial(train, memory_format="channels_last")
+fast = partial(train, memory_format="channels_last", precision="bfloat16")

@@ -1,7 +1,7 @@
 """Measure how much faster several processes train than one, each on one thread.
 
-    python scripts/processes.py                         # 1 and 2 processes, recipe fashion_conv
-    python scripts/processes.py --recipe mnist_mlp --processes 4
+    python scripts/benchmark.py processes                # 1 and 2 processes, recipe fashion_conv
+    python scripts/benchmark.py processes --recipe mnist_mlp --processes 4
 
 One process and several take turns, so that both meet the same machine, and medians are compared:
 images per second by the clock, and the processor time of all processes for each image. Where there
@@ -9,7 +9,6 @@ are as many idle cores as processes, the first ratio is at most the number of pr
 the second. The images are random, and every process is forked from this one.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -17,27 +16,41 @@ import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
 
 from pyro_vae import fit
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae.data import ImageData
+from pyro_vae.experiments.configuration import Formatter
+from pyro_vae.experiments.parsing import Parser
 from pyro_vae.recipes import RECIPES
 
 _FORK = multiprocessing.get_context("fork")
 
 
-def main() -> None:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    result = Parser(
+        prog="benchmark.py processes", description=__doc__, formatter_class=Formatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    add = result.add_argument
+    add("--recipe", choices=list(RECIPES), default="fashion_conv", help="recipe that is trained")
+    add("--processes", type=PositiveInt, default=2, help="number of processes")
+    add("--images", type=PositiveInt, default=6400, help="number of images in an epoch")
+    add("--batch-size", type=PositiveInt | None, help="number in a step (default: the recipe's)")
+    add("--rounds", type=PositiveInt, default=5, help="number of turns")
+    return result
+
+
+def main(arguments: Sequence[str]) -> None:
     """Print the medians of one process and of several, and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", choices=RECIPES, default="fashion_conv")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--images", type=int, default=6400, help="number of images in an epoch")
-    parser.add_argument("--batch-size", type=int, default=None, help="(default: the recipe's)")
-    parser.add_argument("--rounds", type=int, default=5, help="number of turns")
-    given = parser.parse_args()
+    given = parser().parse_args(list(arguments))
     keep_freed_memory()
     sizes = (1, given.processes)
     rounds = [{size: measured(size, given) for size in sizes} for _ in range(given.rounds)]
@@ -56,7 +69,7 @@ def main() -> None:
     )
 
 
-def measured(size: int, given: argparse.Namespace) -> tuple[float, float]:
+def measured(size: int, given: Namespace) -> tuple[float, float]:
     """Return images per second, and processor seconds per image, of `size` processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -76,7 +89,7 @@ def measured(size: int, given: argparse.Namespace) -> tuple[float, float]:
     return given.images / seconds, sum(each["processor"] for each in found) / images
 
 
-def train(rank: int, size: int, port: str, folder: Path, given: argparse.Namespace) -> None:
+def train(rank: int, size: int, port: str, folder: Path, given: Namespace) -> None:
     """Train an epoch in one of `size` processes, and write down how long it took."""
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -95,7 +108,3 @@ def train(rank: int, size: int, port: str, folder: Path, given: argparse.Namespa
     found = {"wall": record["train_seconds"], "processor": times[2] - times[1]}
     found |= {"images": len(images) - len(few)}
     (folder / str(rank)).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()
