@@ -28,7 +28,8 @@ from pyro_vae._elbo import AnalyticELBO, SampledELBO
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
 from pyro_vae.errors import ArgumentError, PyroVAEError
-from pyro_vae.processes import all_rows, batch_logsumexp, batch_mean, own_rows
+from pyro_vae.processes import batch_mean
+from pyro_vae.processes.shares import all_rows, batch_logsumexp, own_rows
 from pyro_vae.vae import VAE
 
 

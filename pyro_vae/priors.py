@@ -29,7 +29,7 @@ from pyro_vae._spelling import rename_methods, warn_of
 from pyro_vae.distributions import FlatDistribution, Flow, Mixture, zuko
 from pyro_vae.errors import ArgumentError, StateError
 from pyro_vae.networks import ACTIVATIONS
-from pyro_vae.processes import unshared
+from pyro_vae.processes.shares import unshared
 from pyro_vae.vae import VAE
 
 SmallScale = Annotated[float, Bounds(above=SMALLEST_SCALE, below=1)]

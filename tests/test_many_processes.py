@@ -41,6 +41,8 @@ from pyro_vae.commands import main
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.processes import ProcessError
+from pyro_vae.processes.group import own_draws
+from pyro_vae.processes.shares import share
 from pyro_vae.training import Run, Stopped, TrainingError
 from pyro_vae.training.step_log import read_steps
 
@@ -231,7 +233,7 @@ class Eventful(objectives.ELBO):
 
     def __call__(self, vae, x, beta=1.0, elapsed=1.0):
         bound = super().__call__(vae, x, beta, elapsed)
-        if processes.share() is not None and vae.training:
+        if share() is not None and vae.training:
             self.made += 1
             if self.made == self.step and processes.rank() == self.rank:
                 return self.event() or bound
@@ -297,7 +299,7 @@ def test_a_stopped_training_of_as_many_processes_ends_bit_for_bit_as_if_never_st
 
 def test_processes_draw_differently(tmp_path):
     def draws() -> list[float]:
-        with processes.joined(), processes.own_draws(torch.device("cpu")):
+        with processes.joined(), own_draws(torch.device("cpu")):
             own = torch.rand(()).item()
         return [own, torch.rand(()).item()]
 

@@ -24,7 +24,8 @@ from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.fitting import described
 from pyro_vae.experiments.folders import claimed
 from pyro_vae.outputs import encode, score
-from pyro_vae.processes import alone, by_first, do_first, is_first, joined, leave
+from pyro_vae.processes import alone, is_first, joined, leave
+from pyro_vae.processes.group import by_first, do_first
 from pyro_vae.recipes import AUTO, listing
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pyro_vae.data.messages import DataError
-from pyro_vae.processes import local_processes
+from pyro_vae.processes.group import local_processes
 
 _MOST_WORKERS = 8
 

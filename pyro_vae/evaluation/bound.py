@@ -26,8 +26,9 @@ from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, req
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
 from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
-from pyro_vae.processes import interleaved, world_size
 from pyro_vae.processes import rank as own_rank
+from pyro_vae.processes import world_size
+from pyro_vae.processes.group import interleaved
 from pyro_vae.slots import check_support
 from pyro_vae.vae import VAE
 

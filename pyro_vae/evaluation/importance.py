@@ -28,7 +28,8 @@ from pyro_vae._modes import channels_last, evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
-from pyro_vae.processes import interleaved, rank, world_size
+from pyro_vae.processes import rank, world_size
+from pyro_vae.processes.group import interleaved
 from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 

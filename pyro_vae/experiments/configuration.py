@@ -31,7 +31,7 @@ from pyro_vae.experiments.parts import (
 )
 from pyro_vae.experiments.saved_settings import with_configuration
 from pyro_vae.experiments.trust import ConfigurationError
-from pyro_vae.processes import first_then_all
+from pyro_vae.processes.group import first_then_all
 from pyro_vae.recipes import AUTO, RECIPES, Recipe
 from pyro_vae.recipes.recipe import MOST_EPOCHS_OF_FEW
 

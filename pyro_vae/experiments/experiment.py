@@ -36,7 +36,7 @@ from pyro_vae.experiments.options import PASSING
 from pyro_vae.experiments.parsing import MADE_WITH, first_look
 from pyro_vae.experiments.provenance import record_start
 from pyro_vae.experiments.trust import ConfigurationError
-from pyro_vae.processes import by_first, do_first
+from pyro_vae.processes.group import by_first, do_first
 from pyro_vae.recipes import Recipe
 from pyro_vae.schedules import Plateau
 from pyro_vae.training import Record, Run, choose_device, fit

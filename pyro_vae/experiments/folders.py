@@ -9,7 +9,7 @@ from pathlib import Path
 from pyro_vae._files import write_text
 from pyro_vae.experiments.configuration import Configuration
 from pyro_vae.experiments.trust import ConfigurationError
-from pyro_vae.processes import first_only
+from pyro_vae.processes.group import first_only
 from pyro_vae.training import Run
 from pyro_vae.training.lock import locked
 from pyro_vae.training.run_folder import kept_if_begun

@@ -11,7 +11,7 @@ from pyro_vae._arguments import Count, Number, Size, Sizes, checked
 from pyro_vae.errors import ArgumentError
 from pyro_vae.networks.convolutional import enlarging, start
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after
-from pyro_vae.processes import Share, of_each, share
+from pyro_vae.processes.shares import Share, of_each, share
 
 
 class BatchNormEncoder(Encoder):

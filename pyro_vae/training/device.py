@@ -5,7 +5,8 @@ import logging
 import torch
 from torch.nn import functional as F
 
-from pyro_vae.processes import local_processes, local_rank, world_size
+from pyro_vae.processes import world_size
+from pyro_vae.processes.group import local_processes, local_rank
 from pyro_vae.training.failures import TrainingError
 
 #: What torch raises where a device is unknown, missing, too old, out of memory or broken.

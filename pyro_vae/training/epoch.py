@@ -10,16 +10,9 @@ from torch import Tensor
 from pyro_vae._modes import evaluating, random_state, seeded, set_random_state
 from pyro_vae.data import ImageData
 from pyro_vae.objectives import Bound, Objective
-from pyro_vae.processes import (
-    by_first,
-    interleaved,
-    own_draws,
-    own_part,
-    rank,
-    shared,
-    together,
-    world_size,
-)
+from pyro_vae.processes import rank, world_size
+from pyro_vae.processes.group import by_first, interleaved, own_draws, together
+from pyro_vae.processes.shares import own_part, shared
 from pyro_vae.training.failures import Diverged, explained
 from pyro_vae.training.interval import Interval
 from pyro_vae.training.progress_bar import Bar

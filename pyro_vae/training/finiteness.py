@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae._tensors import not_finite
-from pyro_vae.processes import agreed, world_size
+from pyro_vae.processes import world_size
+from pyro_vae.processes.group import agreed
 from pyro_vae.training.failures import OUTSIDE, Diverged, TrainingError
 from pyro_vae.vae import VAE
 

@@ -19,7 +19,8 @@ from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
 from pyro_vae.evaluation.fitting import as_images
 from pyro_vae.objectives import Objective
-from pyro_vae.processes import align, by_first, do_first, first_only, is_first, joined, world_size
+from pyro_vae.processes import is_first, joined, world_size
+from pyro_vae.processes.group import align, by_first, do_first, first_only
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.averaging import Average
 from pyro_vae.training.device import choose_device

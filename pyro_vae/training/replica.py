@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.networks import BatchNorm
 from pyro_vae.objectives import Bound, Objective
-from pyro_vae.processes import ProcessError, share, world_size
+from pyro_vae.processes import ProcessError, world_size
+from pyro_vae.processes.shares import share
 from pyro_vae.vae import VAE
 
 #: All processes have the same buffers already. PyTorch 2.13 renamed the argument.

@@ -18,7 +18,7 @@ from pyro_vae import checkpoints
 from pyro_vae._files import keep_previous, write_bytes, write_json
 from pyro_vae._modes import random_state, set_random_state
 from pyro_vae.checkpoints import weights_of
-from pyro_vae.processes import by_first, do_first
+from pyro_vae.processes.group import by_first, do_first
 from pyro_vae.schedules import Schedule
 from pyro_vae.training.failures import Diverged, TrainingError
 from pyro_vae.training.finiteness import Watch, check_record

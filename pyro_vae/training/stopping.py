@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from pyro_vae.processes import agreed, is_first, world_size
+from pyro_vae.processes import is_first, world_size
+from pyro_vae.processes.group import agreed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
