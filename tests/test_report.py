@@ -437,7 +437,7 @@ def test_several_runs_are_compared(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--only", "interpolaton"], "'interpolation'"),
+        (["--only", "interpolaton"], "Did you mean interpolation\\?"),
         (["--dimensions", 1, 9], "from 1 to 2"),
         (["--pair", 0, 100000], "--pair takes"),
         (["--steps", 1], "2 or more"),

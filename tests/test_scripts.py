@@ -465,4 +465,4 @@ def test_the_benchmark_of_growth_finds_the_exponent(monkeypatch):
     assert benchmark_growth.exponent(sizes, [5.0, 5.1, 5.0, 5.2]) is None
     monkeypatch.setitem(benchmark_growth.AXES, "side", ((16,), *benchmark_growth.AXES["side"][1:]))
     (point,) = benchmark_growth.measure(["side"], 1)
-    assert (point.axis, point.size) == ("side", 16) and point.seconds > 0 and point.memory > 0
+    assert (point.axis, point.size) == ("side", 16) and point.seconds > 0 and point.memory >= 0

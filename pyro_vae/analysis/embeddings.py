@@ -236,6 +236,7 @@ def factors_of(distribution: dist.TorchDistribution) -> dist.TorchDistribution |
         return None
 
 
+@checked
 def on_sphere(vae: VAE) -> bool:
     """Return whether the support of a model's prior is a sphere."""
     try:
