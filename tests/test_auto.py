@@ -180,8 +180,8 @@ def test_color_shapes_are_learned_in_color(tmp_path, caplog):
     x = test.as_float()
     with torch.no_grad():
         back = vae.reconstruct(x)
-    # The mean color of an image, and of its reconstruction, whose white is darker: it is the mean of
-    # a distribution that ends there. Gray blobs would have the brightness alone.
+    # The mean color of an image, and of its reconstruction, whose white is darker, being the mean
+    # of a distribution that ends there. Gray blobs would have the brightness alone.
     found, right = back.mean((2, 3)), x.mean((2, 3))
     assert (found - right).abs().mean() < 0.1
     assert correlation(found.mean(1), right.mean(1)) > 0.95
