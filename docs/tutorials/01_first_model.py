@@ -104,6 +104,8 @@ print(vae)
 # ------------
 # Training adjusts the two networks so that the training images become as probable
 # as possible. It passes over all of them 40 times; each pass is called an *epoch*.
+# The learning rate that is given is the highest: ``fit`` raises it at first, and
+# lowers it to nearly 0 until the last epoch.
 
 history = fit(
     vae,
@@ -157,8 +159,8 @@ assert vae.likelihood(torch.zeros(1, 2)).base_dist.scale.unique().numel() == 1
 #   no mistake: it is minus the logarithm of a *density*, and a density may be above
 #   1.
 # - The *ELBO* (evidence lower bound) is minus the sum of the two: the one number by
-#   which models of the same images are compared. Higher is better.
-#   :doc:`05_the_bound` explains what it is a bound on.
+#   which models of the same images and the same kind of likelihood are compared.
+#   Higher is better. :doc:`05_the_bound` explains what it is a bound on.
 #
 # The pictures
 # ------------
@@ -241,7 +243,7 @@ plt.show()
 # 3. *Are the reconstructions good?* If not, the codes are too short, or the
 #    networks are too small, or the training was.
 # 4. *Are the samples as good as the reconstructions?* If not, the codes do not lie
-#    where the prior is: see the aggregate posterior.
+#    where the prior is: see the map of the codes.
 # 5. *Is it new?* The samples above their nearest training images.
 #
 # On the next page we build all of it from nothing, beginning without any

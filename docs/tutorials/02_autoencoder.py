@@ -357,10 +357,10 @@ assert shares.max() > 0.2 and shares.min() < 0.02
 # sphinx_gallery_end_ignore
 
 # %%
-# About a tenth of the test images show each digit. Of the images that are drawn
-# from :math:`\mathcal N(0, I)`, more than a fifth look like one and the same digit,
-# and some digit all but never comes: they lie where that distribution has no mass.
-# With another seed it would be other digits.
+# Of the test images 7 to 17% show each digit. Of the images that are drawn from
+# :math:`\mathcal N(0, I)`, more than a fifth look like one and the same digit, and
+# some digit all but never comes: they lie where that distribution has no mass. With
+# another seed it would be other digits.
 #
 # The better the copy, the larger the holes
 # -----------------------------------------

@@ -309,10 +309,10 @@ assert 4 < kls[-1] < 5.5 and 20 < reconstructions[-1] < 30
 #    The KL starts near 0: the clouds of the untrained encoder are all close to
 #    :math:`\mathcal N(0, I)`, and for the first epochs they become even more alike,
 #    since a code that the decoder cannot read yet is not worth anything. The
-#    reconstruction term starts high, at that of a blurred mean image. Then the
-#    decoder finds the first use for the code; from there on the KL *rises*, to
-#    between 4 and 5.5, and the reconstruction term falls by much more. (A VAE that
-#    never leaves the start is said to have *collapsed*.)
+#    reconstruction term starts high, and falls within two epochs to that of a blurred
+#    mean image. Then the decoder finds the first use for the code; from there on the
+#    KL *rises*, to between 4 and 5.5, and the reconstruction term falls by much more.
+#    (A VAE that never leaves the start is said to have *collapsed*.)
 #
 # The loss, with the opposite sign and one constant more, is called the *evidence
 # lower bound*, or ELBO. Why just these two terms, and what they are a bound on, is

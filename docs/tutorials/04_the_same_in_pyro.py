@@ -65,8 +65,8 @@ decoder = nn.Sequential(
 # of the batch.
 #
 # Two normal distributions of one number are not the same as one distribution of two
-# numbers. ``to_event(n)`` makes the one of the other: it declares that the last *n*
-# dimensions belong together.
+# numbers. ``to_event(n)`` turns the first into the second: it declares that the last
+# *n* dimensions belong together.
 
 two = dist.Normal(torch.zeros(D), 1.0)
 one = two.to_event(1)
@@ -84,7 +84,8 @@ assert torch.isclose(one.log_prob(z), two.log_prob(z).sum())
 
 # %%
 # The number of the second line is the sum of the two in the first: coordinates that
-# belong together have one probability between them, and it is their product.
+# belong together have one density, the product of theirs, so that the logarithms add
+# up.
 #
 # .. admonition:: Predict, then run
 #
@@ -104,8 +105,8 @@ assert pixels.to_event(3).log_prob(batch).shape == (5,)
 # %%
 # .. dropdown:: Answer
 #
-#    (5, 1, 8, 8) and (5,): a probability for each pixel, or one for each image. An
-#    image is *one* event of shape (C, H, W), and so the 3.
+#    (5, 1, 8, 8) and (5,): a log-probability for each pixel, or one for each image.
+#    An image is *one* event of shape (C, H, W), and so the 3.
 #
 # The model
 # ---------
@@ -236,9 +237,9 @@ assert torch.isclose(by_traces, by_pyro, rtol=1e-6)
 
 # %%
 # That is :math:`\log q(z \mid x) - \log p(z) - \log p(x \mid z)`, summed over the
-# images: minus the *evidence lower bound*. Now by hand, as on the last page. The
-# noise is the same, because it comes from the same seed. There are two differences,
-# and neither is one of substance:
+# images: an estimate, from one draw, of minus the *evidence lower bound*. Now by
+# hand, as on the last page. The noise is the same, because it comes from the same
+# seed. There are two differences, and neither is one of substance:
 #
 # - In place of the squared error over :math:`2 s^2` stands minus the logarithm of a
 #   normal density, which has a constant besides: :math:`\frac{64}{2} \log (2 \pi
@@ -364,7 +365,7 @@ assert len(torch.randperm(len(x)).split(64)) == 26
 # --------------
 # The loss was never written down, so it need not be worked out anew if the story
 # changes. Here the prior becomes a Student-t distribution, which has heavier tails,
-# and whose KL from a normal distribution has no formula. One line changes:
+# and the KL of a normal distribution from it has no formula. One line changes:
 
 
 def model_with_tails(x):
@@ -417,7 +418,7 @@ def posterior(x):
     return dist.Normal(mean, (log_variance / 2).exp()).to_event(1)
 
 
-vae = VAE(prior, likelihood, posterior)
+vae = VAE(prior, likelihood, posterior)  # Its three places are called slots.
 losses = []
 for program in ((model, guide), (vae.model, vae.guide)):
     torch.manual_seed(1)

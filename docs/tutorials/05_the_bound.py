@@ -341,9 +341,10 @@ assert f"{D * wide:.2f}" == "6.45" and f"{D * narrow:.2f}" == "2.55"
 # -------------------
 # Why these two names? Imagine that the image is to be sent to somebody who has the
 # decoder. First you send the code, which costs the *rate*: how much more is known
-# about the code after the image has been seen than before, :math:`\mathrm{KL}(q(z
-# \mid x) \,\|\, p(z))`. Then you send what the code got wrong, which costs the
-# *distortion*. The length of the whole message is their sum, minus the ELBO.
+# about the code after the image has been seen than before,
+# :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))`. Then you send what the code got
+# wrong, which costs the *distortion*. The length of the whole message is their sum,
+# which is :math:`-\text{ELBO}`.
 #
 # Lengths are measured in *nats* where logarithms are natural, and in *bits* where
 # they are to base 2. A nat is :math:`1 / \log 2 = 1.44` bits.

@@ -101,11 +101,12 @@ assert score[0] > 3 * SIGMA and score[2] > 8 * score[0]
 #
 #    That of the score function does, that of the reparameterized gradient does not.
 #
-# Both are right on average. But the score function multiplies everything by
-# :math:`f(z)`, including the parts of it that the first coordinate has nothing to
-# do with, so its noise grows with the size of the code; that of the reparameterized
-# gradient does not grow at all. To be as certain, the score function needs more
-# draws, by the square of the ratio of the standard deviations:
+# Both are right on average, within the error of their means. But the score function
+# multiplies everything by :math:`f(z)`, including the parts of it that the first
+# coordinate has nothing to do with, so its noise grows with the size of the code;
+# that of the reparameterized gradient does not grow at all. To be as certain, the
+# score function needs more draws, by the square of the ratio of the standard
+# deviations:
 
 ratios = [
     (s / r).item() ** 2

@@ -229,10 +229,10 @@ assert 0.15 < mean_error < 0.25
 # sphinx_gallery_end_ignore
 
 # %%
-# Pixels lie between 0 and 1. Program 1 declares that they may be off by 5.66, so
-# that no image could ever surprise it, and a code would be worth nothing. Program 3
-# has 0.71, which is still more than a pixel is ever off. Program 5 has 0.20, and
-# that is about the error it really makes. Program 4 has 0.09, and has it by
+# Pixels lie between 0 and 1. Program 1 declares that they may be off by 5.66, so that
+# no image could ever surprise it, and a code would be worth nothing. Program 3 has
+# 0.71, which is still far more than a pixel is off on average. Program 5 has 0.20,
+# and that is about the error it really makes. Program 4 has 0.09, and has it by
 # accident: its deviation depends on the *batch size*, so that a larger graphics card
 # would change the model.
 #
@@ -257,7 +257,7 @@ assert 0.15 < mean_error < 0.25
 #      - :math:`\sqrt{P/2}`: grows with the *image size*
 #    * - the sum over pixels and batch, KL the mean over the batch
 #      - :math:`B`, compared with the KL
-#      - :math:`\sqrt{1/2B}`: falls with the *batch size*
+#      - :math:`\sqrt{1/(2B)}`: falls with the *batch size*
 #    * - the means over pixels, batch and code
 #      - :math:`D/P`, compared with the KL
 #      - :math:`\sqrt{P/2D}`: depends on the *code*, too
@@ -420,9 +420,9 @@ for name in as_written:
 #      - normal, :math:`\sigma` learned; it starts at 0.250
 #
 # ``fashion_batchnorm`` and ``cartoon`` are of one article, and have the same line of
-# code. It is 0.626 for the one and 9.915 for the other, which hardly distinguishes
-# one avatar from another. This is why our recipe ``cartoon`` learns the deviation
-# unless it is asked for ``--as-published``.
+# code. The deviation is 0.626 for the one and 9.915 for the other, which hardly
+# distinguishes one avatar from another. This is why our recipe ``cartoon`` learns the
+# deviation unless it is asked for ``--as-published``.
 #
 # The best deviation is the error itself
 # --------------------------------------
@@ -652,8 +652,8 @@ assert 7 < found_normal.bits_per_dimension < 8
 #    * - nearly black and white, as MNIST
 #      - ``Bernoulli`` on binarized images, or ``ContinuousBernoulli`` on gray ones
 #
-# :doc:`/slots` lists all. A loss that is negative is no mistake either: minus the
-# logarithm of a density above 1 is negative.
+# :doc:`/slots` lists all. A loss that is negative is no mistake: minus the logarithm
+# of a density above 1 is negative.
 #
 # .. admonition:: Exercise
 #

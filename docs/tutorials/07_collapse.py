@@ -85,8 +85,8 @@ def admit(name, kind, model, images=digits):
 # ---------------
 # ``evaluate`` returns what we need.
 #
-# - The *rate* is what a code tells of its image, in nats per image. It cannot tell
-#   two kinds of image apart at less than one bit, :math:`\log 2 = 0.69`.
+# - The *rate* is what a code tells of its image, in nats per image. To tell two
+#   equally frequent kinds of image apart takes one bit, :math:`\log 2 = 0.69`.
 # - A dimension of the code is an *active unit* if the mean of :math:`q(z \mid x)`
 #   differs between images: if its variance over the images is above 0.01 (Importance
 #   Weighted Autoencoders, Burda et al., 2016, section 5.2).
@@ -204,9 +204,10 @@ assert found.rate < 0.1 and found.active_units == 0 and dead > 64
 # sphinx_gallery_end_ignore
 
 # %%
-# *Diagnosis.* The steps are so large that the first of them threw the weights where
-# most hidden units are off whatever their input is: such a ReLU has no gradient, and
-# never recovers. What is left of the decoder is its last bias, the mean image.
+# *Diagnosis.* The steps are so large that within a few epochs they threw the weights
+# where most hidden units are off whatever their input is: such a ReLU has no
+# gradient, and never recovers. What is left returns nearly the same image for every
+# code, the mean image.
 #
 # *How to tell:* the loss jumps, and units are dead. The rate of patient 2 was never
 # high; this one had codes that told something, and lost them.
@@ -323,14 +324,14 @@ assert 2 <= used <= 20
 # sphinx_gallery_end_ignore
 
 # %%
-# *Diagnosis.* A few dimensions took up the work early. To each of the others applies
-# what applied to the whole code of patient 2: it is noise, so the decoder does not
-# listen to it, so the encoder does not use it.
+# *Diagnosis.* A few dimensions took up the work early. What was true of the whole
+# code of patient 2 is true of each of the others: it is noise, so the decoder does
+# not listen to it, so the encoder does not use it.
 #
-# *How to tell:* the rates of the dimensions fall into two groups. Whether that is an
-# illness the cure will show: if the ELBO does not rise, nothing was wrong. That a VAE
-# takes only the dimensions that are worth their price is one of its virtues; page 3
-# ended so.
+# *How to tell:* a few rates are high, and the others close to 0. (A dimension with
+# 0.02 nats may still count as active.) Whether that is an illness the cure will show:
+# if the ELBO does not rise, nothing was wrong. That a VAE takes only the dimensions
+# that are worth their price is one of its virtues; page 3 ended so.
 #
 # *Cure:* free bits (Kingma et al., 2016). Each dimension may have a certain rate at
 # no cost, here a quarter of a nat, so that there is no reason to give it up.

@@ -214,8 +214,9 @@ assert paired < 0.8 * own
 # The second is much smaller. A difference that is several times as large as its error
 # is one that other test images would show, too.
 #
-# By their likelihood the last two models are close to each other, and far above the
-# first. The last one has the closest reconstructions. Is it the best?
+# By their likelihood the last two models are both far above the first, and close to
+# each other beside that. The last one has the closest reconstructions. Is it the
+# best?
 #
 # The samples
 # -----------
@@ -272,8 +273,9 @@ assert gap["sigma 0.1"] > 1.5 * gap["sigma learned"] > 1.5 * gap["sigma 0.4"] > 
 #
 #    The model with the best reconstructions has the worst samples. Those of the model
 #    with the deviation of 0.4 are about as good, or as bad, as its reconstructions:
-#    blurred, but digits. Those of the model with 0.1 are sharp, and many of them are no
-#    digits at all. The one that learned its deviation lies in between.
+#    blurred, but digits. Those of the model with 0.1 are sharp, and many of them are
+#    no digits at all. By the distance of their samples the first two are equal; what
+#    grows at every step is the gap between samples and reconstructions.
 #
 # The holes
 # ---------
@@ -431,7 +433,7 @@ assert after[2] < before[2] - 0.15 and after[2] < far["sigma 0.1"][0] + 0.12
 #      - the difference, image by image
 #    * - are the samples as good as they could be?
 #      - samples beside *reconstructions*, not beside images
-#    * - where does it lie, if not?
+#    * - if they are not, why?
 #      - the mismatch of aggregate posterior and prior
 #    * - is it new?
 #      - the nearest training image

@@ -148,9 +148,10 @@ assert ring().batch_shape == () and ring().event_shape == (2,)
 # A distribution
 # --------------
 # For the two other slots we take a distribution that Pyro does not have, the
-# *logistic* one: it looks like a normal distribution, and has heavier tails. It is what
-# becomes of a uniform distribution by the inverse of the sigmoid function, stretched
-# and moved. Pyro builds it from just that, and works out its density and its draws.
+# *logistic* one: it looks like a normal distribution, and has heavier tails. A uniform
+# number that is passed through the inverse of the sigmoid function is logistic; here
+# it is stretched and moved as well. Pyro builds it from just that, and works out its
+# density and its draws.
 #
 # It does not work out the mean, which for transformed distributions has no general
 # formula. The images in all pictures are the *mean* of the likelihood, so that we had
