@@ -24,7 +24,10 @@ on average, and one of them is the reason why variational autoencoders train at 
 # .. math::
 #
 #     \nabla_\phi\, \mathbb E_{q_\phi}[f(z)]
-#     = \mathbb E_{q_\phi}[f(z)\, \nabla_\phi \log q_\phi(z)].
+#     = \mathbb E_{q_\phi}[f(z)\, \nabla_\phi \log q_\phi(z)],
+#
+# because :math:`\nabla q = q\, \nabla \log q`, so that :math:`\nabla \int q f\, dz =
+# \int q f\, \nabla \log q\, dz`.
 #
 # This estimator asks nothing of :math:`f`, works for binary codes, and is what Pyro
 # falls back to when a posterior is not reparameterized.

@@ -484,9 +484,9 @@ assert evaluate(learned, digits.test).rate > 3
 # %%
 # .. dropdown:: Answer
 #
-#    No. The deviation first falls to the error of the mean image, about 0.27, which
-#    is already small enough for a code to be worth something; then it falls together
-#    with the error, to between 0.1 and 0.25.
+#    No. The error of the mean image, about 0.27, is already small enough a deviation
+#    for a code to be worth something; and the deviation falls together with the error,
+#    to between 0.1 and 0.25.
 #
 # Do they sum to one?
 # -------------------

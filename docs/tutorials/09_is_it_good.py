@@ -212,7 +212,9 @@ assert paired < 0.8 * own
 
 # %%
 # The second is much smaller. A difference that is several times as large as its error
-# is one that other test images would show, too.
+# is one that other test images would show, too. Both estimates are lower bounds,
+# though, and loose ones where many images are untrusted: a difference of two bounds is
+# not yet one of log p(x).
 #
 # By their likelihood the last two models are both far above the first, and close to
 # each other beside that. The last one has the closest reconstructions. Is it the
