@@ -328,10 +328,10 @@ assert 2 <= used <= 20
 # code of patient 2 is true of each of the others: it is noise, so the decoder does
 # not listen to it, so the encoder does not use it.
 #
-# *How to tell:* a few rates are high, and the others close to 0. (A dimension with
-# 0.02 nats may still count as active.) Whether that is an illness the cure will show:
-# if the ELBO does not rise, nothing was wrong. That a VAE takes only the dimensions
-# that are worth their price is one of its virtues; page 3 ended so.
+# *How to tell:* a few rates are high, and the others close to 0. (A dimension with a
+# few hundredths of a nat may still count as active.) Whether that is an illness the
+# cure will show: if the ELBO does not rise, nothing was wrong. That a VAE takes only
+# the dimensions that are worth their price is one of its virtues; page 3 ended so.
 #
 # *Cure:* free bits (Kingma et al., 2016). Each dimension may have a certain rate at
 # no cost, here a quarter of a nat, so that there is no reason to give it up.

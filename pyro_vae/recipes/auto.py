@@ -60,7 +60,7 @@ def auto(facts: Facts) -> Recipe:
     Example:
         >>> recipe = auto(Facts((3, 64, 64), 10_000))
         >>> recipe.latent_size, recipe.build((3, 64, 64)).latent_size
-        (64, 64)
+        (128, 128)
         >>> auto(Facts((1, 28, 28), 2000, binary=True)).likelihood.__name__
         'Bernoulli'
     """
