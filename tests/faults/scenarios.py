@@ -124,7 +124,8 @@ def refused(training: Training, *codes: int) -> str:
 def two_trainings_in_one_folder(references: References, folder: Path) -> None:
     """The second is refused in a line, at whatever moment it comes; the first ends well."""
     reference, out = references["plain"], folder / "run"
-    first = start(reference.new(out), folder / "first.log", before=slow_steps)
+    # Slow enough to be running still when the third has been started, on a busy machine, too.
+    first = start(reference.new(out), folder / "first.log", before=lambda: slow_steps(0.4))
     until(first, out.exists)
     second = start(reference.new(out), folder / "second.log")
     refused(second, 1, 2)
