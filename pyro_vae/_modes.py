@@ -27,12 +27,14 @@ def channels_last(module: nn.Module) -> Iterator[None]:
     """Lay the weights of convolutions out channels last within a block, which is often faster.
 
     Results are equal to rounding. Afterward every weight has its layout of before, with the values
-    that it was given meanwhile.
+    that it was given meanwhile. One that is channels last already stays so, as within a training.
     """
-    weights = [weight for weight in module.parameters() if weight.dim() == 4]
+    layout = torch.channels_last
+    fours = [weight for weight in module.parameters() if weight.dim() == 4]
+    weights = [weight for weight in fours if not weight.is_contiguous(memory_format=layout)]
     try:
         for weight in weights:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+            weight.data = weight.data.contiguous(memory_format=layout)
         yield
     finally:
         for weight in weights:

@@ -60,3 +60,12 @@ def test_a_resumed_training_equals_one_that_was_not_stopped(
     resumed = trained(few, folder=tmp_path / "run", resume=True, **settings)
     for mine, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_block_within_another_leaves_the_layout_of_the_outer_one():
+    network = torch.nn.Conv2d(3, 4, 3)
+    with channels_last(network):
+        with channels_last(network):
+            pass
+        assert network.weight.is_contiguous(memory_format=torch.channels_last)
+    assert network.weight.is_contiguous()
