@@ -240,7 +240,8 @@ def together() -> Iterator[None]:
 
 
 def _grouped() -> bool:
-    return not _alone.get() and dist.is_available() and dist.is_initialized()
+    # In this order: torch.compile traces the first two, and breaks a graph at the last.
+    return dist.is_available() and dist.is_initialized() and not _alone.get()
 
 
 def _groups_beside() -> tuple[Any, Any]:

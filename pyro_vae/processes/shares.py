@@ -59,7 +59,8 @@ _share: ContextVar[Share | None] = ContextVar("share", default=None)
 
 def share() -> Share | None:
     """Return this process's share of the batch, or None where none is shared."""
-    return _share.get()
+    # In this order: torch.compile traces the first, and breaks a graph at the second.
+    return _share.get() if world_size() > 1 else None
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from pyro_vae.processes import is_first, joined, world_size
 from pyro_vae.processes.group import align, by_first, do_first, first_only
 from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training.averaging import Average
+from pyro_vae.training.compilation import compiled
 from pyro_vae.training.device import choose_device
 from pyro_vae.training.epoch import Starts, train_epoch, validate
 from pyro_vae.training.failures import Diverged, TrainingError
@@ -182,7 +183,8 @@ def fit(
             initialize_prior(vae, images)
             state.save()
         layout = in_memory_format(vae, optimizer, chosen.memory_format)
-        with in_precision(vae, chosen.precision), layout:
+        faster = compiled(vae, few) if chosen.compile else nullcontext()
+        with in_precision(vae, chosen.precision), layout, faster:
             while state.epoch < chosen.epochs and not state.finished:
                 try:
                     epoch(stop)

@@ -94,6 +94,11 @@ class TrainingSettings(Settings):
         "layout of convolutional networks in memory; with channels_last, often faster on CPUs, "
         "results are equal to rounding",
     )
+    compile: bool = setting(
+        False,
+        "compile encoder and decoder (torch.compile), which takes from seconds to minutes at the "
+        "start; what cannot be compiled is run as it is",
+    )
     checkpoint_every: str = setting(
         "5min", "how often a checkpoint is kept within an epoch: a time (90s, 5min, 1h), or steps"
     )

@@ -1,0 +1,115 @@
+"""Compiled networks: equal to rounding, in one graph each, and gone afterward."""
+
+import copy
+
+import pytest
+import torch
+from conftest import small_vae
+from test_networks import PUBLISHED, pair
+from torch import nn
+
+from pyro_vae import VAE, fit
+from pyro_vae.data import Dataset
+from pyro_vae.training.compilation import compiled
+from pyro_vae.vae import networks_of
+
+#: It traces graphs and differentiates them as the compiler does, and calls no C++ compiler.
+BACKEND = "aot_eager"
+
+
+@pytest.fixture(autouse=True)
+def from_nothing(caplog) -> None:
+    torch.compiler.reset()
+    caplog.set_level("WARNING")  # PyTorch writes thousands of lines below it.
+
+
+def is_compiled(vae: VAE) -> list[bool]:
+    return [network._compiled_call_impl is not None for network in networks_of(vae)]
+
+
+def test_networks_are_compiled_within_a_block_and_not_after_it():
+    vae, x = small_vae(), torch.rand(4, 1, 8, 8)
+    exact = vae.reconstruct(x)
+    with compiled(vae, x, BACKEND):
+        assert all(is_compiled(vae))
+        assert not any(is_compiled(copy.deepcopy(vae)))
+        torch.testing.assert_close(vae.reconstruct(x), exact)
+    assert not any(is_compiled(vae))
+
+
+def test_random_numbers_and_running_statistics_remain():
+    encoder, _ = pair("BatchNorm", (1, 8, 8))
+    vae, x = small_vae(), torch.rand(4, 1, 8, 8)
+    vae.posterior.encoder = encoder
+    before, state = copy.deepcopy(vae.state_dict()), torch.get_rng_state()
+    vae.train()
+    with compiled(vae, x, "eager"):
+        assert vae.posterior.encoder.training
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in vae.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "ResNet" else ()) for name in PUBLISHED],
+)
+def test_every_network_is_one_graph_whatever_the_batch(name):
+    for module, inputs in zip(
+        pair(name, (3, 16, 16)), (torch.rand(4, 3, 16, 16), torch.rand(4, 3)), strict=True
+    ):
+        exact = [module.eval()(inputs[:size]) for size in (4, 3, 2)]
+        module.compile(backend="eager", fullgraph=True)
+        for size, expected in zip((4, 3, 2), exact, strict=True):
+            torch.testing.assert_close(module(inputs[:size]), expected)
+        module.train()
+        module(inputs)
+
+
+def test_networks_that_cannot_be_compiled_are_run_as_they_are(caplog, monkeypatch):
+    vae, x = small_vae(), torch.rand(4, 1, 8, 8)
+
+    def no_compiler(graph, inputs):
+        raise RuntimeError("No C++ compiler was found.")
+
+    with compiled(vae, x, no_compiler):
+        assert not any(is_compiled(vae))
+        vae.reconstruct(x)
+    (said,) = caplog.messages
+    assert "not compiled" in said and "No C++ compiler was found." in said
+
+
+def test_python_that_breaks_the_graph_is_run_in_pieces():
+    class Prints(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner, self.calls = inner, 0
+
+        def forward(self, x):
+            torch._dynamo.graph_break()
+            return self.inner(x)
+
+    vae, x = small_vae(), torch.rand(4, 1, 8, 8)
+    exact = vae.reconstruct(x)
+    vae.posterior.encoder = Prints(vae.posterior.encoder)
+    with compiled(vae, x, BACKEND):
+        assert all(is_compiled(vae))
+        torch.testing.assert_close(vae.reconstruct(x), exact)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.filterwarnings("ignore:This processor has no bfloat16")
+def test_a_compiled_training_equals_one_that_is_not(digits: Dataset, precision, caplog):
+    few = digits.train.select(slice(100))
+    vaes = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        vae = small_vae()
+        settings = {"epochs": 2, "batch_size": 40, "learning_rate": 3e-3, "progress": False}
+        fit(vae, few, validation=few, compile=compile, precision=precision, **settings)
+        vaes.append(vae)
+    assert not caplog.messages
+    tolerance = {"rtol": 1e-3, "atol": 1e-4 if precision == "float32" else 1e-2}
+    for mine, theirs in zip(*(vae.parameters() for vae in vaes), strict=True):
+        torch.testing.assert_close(mine, theirs, **tolerance)
