@@ -98,9 +98,12 @@ def test_a_palette_and_its_transparent_color():
     assert image[:, 0, 7].tolist() == [255, 255, 255]
 
 
-def test_a_cmyk_photograph():
+def test_a_cmyk_photograph(caplog):
     save("x/a.jpg", "CMYK", color=(0, 255, 255, 0), quality=100)
-    assert (load_twice("x/a.jpg").int() - as_pixel(*RED).int()).abs().max() <= 4
+    with caplog.at_level(logging.INFO, "pyro_vae"):
+        found = load_twice("x/a.jpg")
+    assert (found.int() - as_pixel(*RED).int()).abs().max() <= 4
+    assert "1 CMYK images are converted to RGB, without color profiles" in caplog.text
 
 
 def test_an_exif_rotation_is_applied():
@@ -468,6 +471,19 @@ def test_what_a_size_cuts_off_is_said(tmp_path, caplog):
         data.load(str(tmp_path / "square"), size=8)
         data.load(str(tmp_path / "tall"))
         assert "cropped" not in caplog.text
+
+
+def test_what_a_size_cuts_off_an_array_is_said(tmp_path, caplog):
+    levels = np.random.default_rng(0).integers(0, 256, (5, 40, 30), np.uint8)
+    np.save(tmp_path / "tall.npy", levels)
+    np.save(tmp_path / "wide.npy", levels.reshape(5, 10, 120))
+    with caplog.at_level(logging.INFO, "pyro_vae"):
+        data.load(str(tmp_path / "tall.npy"), size=(20, 15))
+        assert "cropped" not in caplog.text
+        data.load(str(tmp_path / "tall.npy"), size=8)
+        assert "75% of each image, 40×30, is left" in caplog.text
+    with pytest.warns(UserWarning, match="wide.npy: images are cropped .* 8×8: 8% of each image"):
+        data.load(str(tmp_path / "wide.npy"), size=8)
 
 
 def test_what_lies_beside_images_and_is_left_out_is_said(tmp_path, caplog):

@@ -9,11 +9,12 @@ from torch.nn import functional as F
 
 from pyro_vae.data.capacity import refuse_too_large
 from pyro_vae.data.images import Dataset
-from pyro_vae.data.messages import DataError, warn
+from pyro_vae.data.messages import DataError, say, warn
 from pyro_vae.data.options import LoadOptions
 from pyro_vae.data.streams import changed
 
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look: ITU-R BT.601, as in Pillow
+_ALL, _HALF = 0.99, 0.5  # of an image: a crop that leaves less is told, or warned of
 _CHUNK = 1000  # images converted to floats at a time
 
 
@@ -29,10 +30,35 @@ def center_crop(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int,
     return (have[0] - height) // 2, (have[1] - width) // 2, height, width
 
 
+def tell_of_cropped(name: str, have: tuple[int, int], want: tuple[int, int], source: str) -> None:
+    """Say what share of an image its crop to other proportions leaves, where that is not all.
+
+    Args:
+        name: the image that loses most, as shown to people.
+        have: (H, W) of it, in pixels.
+        want: (H, W) that images are brought to.
+        source: the images, as shown to people.
+    """
+    kept = share_kept(have, want)
+    if kept > _ALL:
+        return
+    tell = say if kept > _HALF else warn
+    tell(
+        f"{source}: images are cropped at their edges and resized to {want[0]}×{want[1]}: "
+        f"{kept:.0%} of {name}, {have[0]}×{have[1]}, is left"
+    )
+
+
+def share_kept(have: tuple[int, int], want: tuple[int, int]) -> float:
+    """Return the share of an image (H, W) that its largest crop of some proportions has."""
+    low, high = sorted((have[0] * want[1], have[1] * want[0]))
+    return low / high
+
+
 def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
     """Return a data set in the chosen size and channels, or the same one if it has them already.
 
-    Warns if images are enlarged.
+    Warns if images are enlarged, and says what is cropped.
 
     Raises:
         DataError: the resized images do not fit in memory, or have other channels than 1 or 3.
@@ -40,6 +66,7 @@ def resized(dataset: Dataset, options: LoadOptions) -> Dataset:
     have, wanted = dataset.image_shape, _wanted(dataset.image_shape, options)
     if wanted == have:
         return dataset
+    tell_of_cropped("each image", have[1:], wanted[1:], dataset.train.source)
     if have[1] < wanted[1] or have[2] < wanted[2]:
         warn(
             f"{dataset.train.source}: images of {have[1]}×{have[2]} are enlarged to "

@@ -31,13 +31,13 @@ from pyro_vae.data.readers.image_formats import (
     read_pixels,
 )
 from pyro_vae.data.readers.survey import surveyed
+from pyro_vae.data.resizing import share_kept, tell_of_cropped
 from pyro_vae.data.splits import held_out_count, shuffled
 from pyro_vae.data.streams import Stream, selected
 
 _MANY = 500  # number of files from which a progress bar is shown
 _MOST_THREADS = 16
 _LISTED = 20  # unreadable files named in one message
-_ALL, _HALF = 0.99, 0.5  # of an image: a crop that leaves less is told, or warned of
 
 T = TypeVar("T")
 
@@ -409,7 +409,8 @@ def choose_shape(
         size = _infer_size(headers, source)
     else:
         size = options.height_width
-        _tell_of_cropped(headers, size, source)
+        path = min(headers, key=lambda path: (share_kept(headers[path].size, size), path))
+        tell_of_cropped(shown_path(path.name), headers[path].size, size, source)
     _warn_of_enlarged(headers, size, source)
     return channels, *size
 
@@ -424,25 +425,6 @@ def _infer_size(headers: dict[Path, Header], source: str) -> tuple[int, int]:
         f"to {side}×{side}, the median of the shorter sides; choose another size with size="
     )
     return side, side
-
-
-def _tell_of_cropped(headers: dict[Path, Header], size: tuple[int, int], source: str) -> None:
-    """Say what share of an image its crop to other proportions leaves, where that is not all."""
-    kept, path = min((_share_kept(header.size, size), path) for path, header in headers.items())
-    if kept > _ALL:
-        return
-    height, width = headers[path].size
-    tell = say if kept > _HALF else warn
-    tell(
-        f"{source}: images are cropped at their edges and resized to {size[0]}×{size[1]}: "
-        f"{kept:.0%} of {shown_path(path.name)}, {height}×{width}, is left"
-    )
-
-
-def _share_kept(have: tuple[int, int], want: tuple[int, int]) -> float:
-    """Return the share of an image (H, W) that its largest crop of some proportions has."""
-    low, high = sorted((have[0] * want[1], have[1] * want[0]))
-    return low / high
 
 
 def _warn_of_enlarged(headers: dict[Path, Header], size: tuple[int, int], source: str) -> None:

@@ -3,7 +3,7 @@
 Whatever is decided is decided for all parts together, and said in one line.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from pyro_vae.data.readers.image_formats import Frame, Header, Look
 Looks = Callable[[Sequence[Frame]], Iterator[tuple[Frame, Look]]]
 
 _SAMPLE = 1000  # transparent images from which the ground is chosen
+_OTHER_SPACES = frozenset(("CMYK", "YCbCr", "LAB", "HSV"))  # of color, as Pillow names them
 _ORDINARY = 15  # a level above which bytes are neither masks nor label maps
 
 
@@ -79,6 +80,11 @@ def surveyed(
     reduced = sum(header_of(frame).reduced for frame in frames)
     if reduced:
         say(f"{source}: {reduced} color images: 16 bits became 8")
+    spaces = Counter(header_of(frame).mode for frame in frames)
+    for space in sorted(_OTHER_SPACES & spaces.keys()):
+        say(
+            f"{source}: {spaces[space]} {space} images are converted to RGB, without color profiles"
+        )
     decisions = _with_ranges(given, seen, len(frames), options, source)
     if any(header_of(frame).transparent for frame in frames):
         decisions = replace(decisions, ground=_ground(given, seen, source))
