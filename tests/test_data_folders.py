@@ -103,7 +103,7 @@ def test_a_cmyk_photograph(caplog):
     with caplog.at_level(logging.INFO, "pyro_vae"):
         found = load_twice("x/a.jpg")
     assert (found.int() - as_pixel(*RED).int()).abs().max() <= 4
-    assert "1 CMYK images are converted to RGB, without color profiles" in caplog.text
+    assert "2 CMYK images are converted to RGB, without color profiles" in caplog.text
 
 
 def test_an_exif_rotation_is_applied():
