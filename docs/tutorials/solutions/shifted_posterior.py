@@ -2,7 +2,7 @@
 
 In the coordinates in which the true posterior is N(0, I), the shifted one is
 N(1, I). Its divergence is 1/2 in each dimension, since only the mean differs:
-(mu - m)^2 / (2 s^2) = 1/2. In 8 dimensions the gap is 4 nats.
+(mu - m)^2 / (2 tau^2) = 1/2. In 8 dimensions the gap is 4 nats.
 """
 
 import pyro.distributions as dist
