@@ -139,19 +139,20 @@ plt.show()
 # %%
 # Two common mistakes
 # -------------------
+# Both are from articles that this library rebuilds as *recipes*, each of which is a data
+# set, a model and the settings of a training under one name (:doc:`11_slips`).
+#
+# The article behind the recipe ``mnist_mlp`` says that without the KL term no gradient
+# could train the encoder. One could: :math:`f` above has no KL. What lets the gradient
+# through is the reparameterization.
+#
+# The text (not the program) of the article behind ``fashion_batchnorm`` has
+# :math:`\mu + \sigma^2 \varepsilon` in place of :math:`\mu + \sigma \varepsilon`: it
+# multiplies the noise by the *variance*.
+#
 # .. admonition:: Predict, then run
 #
-#    Somebody multiplies the noise by the *variance*. How wide are draws that should
-#    have a deviation of 0.5?
-#
-# The source of the recipe ``mnist_mlp`` says that without the KL term no gradient
-# could train the encoder. One could: :math:`f` above has no KL. What lets the
-# gradient through is the reparameterization.
-#
-# The text (not the code) of the source of ``fashion_batchnorm`` multiplies the
-# noise by the variance. The factor must be the standard deviation: draws of
-# :math:`\mu + \sigma^2 \varepsilon` come from a different distribution than the one
-# whose KL is charged.
+#    The draws should have a deviation of 0.5. How wide are they with this slip?
 
 noise = torch.randn(DRAWS)
 print(f"sigma = {SIGMA}")
@@ -165,8 +166,9 @@ assert f"{(SIGMA**2 * noise).std():.2f}" == "0.25" and SIGMA == 0.5
 # %%
 # .. dropdown:: Answer
 #
-#    Half as wide, 0.25. The encoder can make up for it, by returning a larger
-#    :math:`\sigma`; but then the KL is that of a cloud which is not drawn from.
+#    Half as wide, 0.25. The encoder can make up for that by returning a larger
+#    :math:`\sigma`. But then the KL in the loss is that of one cloud, and the draws come
+#    from another.
 #
 # .. admonition:: Exercise
 #
