@@ -1,6 +1,7 @@
 """What evaluation says: units, collapse, bits per dimension; and what pixels become."""
 
 import math
+import re
 
 import pyro.distributions as dist
 import pytest
@@ -89,6 +90,13 @@ def test_the_log_likelihood_takes_fewer_bits_than_the_bound(halves):
     expected = -found.log_likelihood / (64 * math.log(2))
     assert found.log_likelihood_bits == pytest.approx(expected)
     assert found.log_likelihood_bits < found.bits_per_dimension
+
+
+def test_the_bound_and_the_log_likelihood_are_shown_with_the_same_sign(halves):
+    found = evaluate(small_vae(), halves, samples=20)
+    shown = dict(re.findall(r"^ *(ELBO|log p\(x\)).*? +(-?[\d.]+)  nats", str(found), re.MULTILINE))
+    assert shown == {"ELBO": f"{found.elbo:.2f}", "log p(x)": f"{found.log_likelihood:.2f}"}
+    assert found.as_dict()["negative_log_likelihood"] == -found.log_likelihood
 
 
 def test_random_numbers_are_left_as_found_whatever_the_pixels_are(digits):

@@ -67,17 +67,17 @@ ROWS = (
         "losslessly compressed image.",
     ),
     Metric(
-        "negative_log_likelihood",
-        "-log p(x), weighted samples",
+        "log_likelihood",
+        "log p(x), importance sampling",
         NATS,
-        "The negative log-likelihood by importance sampling, tighter than the ELBO. Lower is "
-        "better.",
+        "The log-likelihood by importance sampling, a tighter lower bound than the ELBO. Higher is "
+        "better. Papers often print its negative.",
     ),
     Metric(
         "log_likelihood_bits",
         "its bits per dimension",
         BITS,
-        "The same estimate in bits, divided by the number of values in an image.",
+        "Minus the same estimate, in bits, divided by the number of values in an image.",
     ),
     Metric(
         "log_likelihood_error",
