@@ -116,15 +116,16 @@ def diagram(draw: Diagram) -> Diagram:
 
 @diagram
 def autoencoder(sheet: Sheet) -> tuple[float, float]:
-    """Encoder, code and decoder."""
+    """Encoder, latent vector and decoder."""
     y = 1.7
     sheet.box((1.0, y), 1.6, 1.4, "image\n$x$")
     sheet.network((3.6, y), 2.0, 1.1, 0.45, "encoder")
-    sheet.box((6.0, y), 1.2, 1.1, "code\n$z$")
+    sheet.box((6.0, y), 1.2, 1.1, "$z$")
     sheet.network((8.4, y), 2.0, 0.45, 1.1, "decoder")
     sheet.box((11.5, y), 2.7, 1.4, "reconstruction\n" r"$\hat x$")
     for start, end in [(1.8, 2.6), (4.6, 5.4), (6.6, 7.4), (9.4, 10.15)]:
         sheet.arrow((start, y), (end, y))
+    sheet.text((6.0, y + 1.0), "latent vector")
     for x, shape in [(1.0, "(B, 1, 8, 8)"), (6.0, "(B, 2)"), (11.5, "(B, 1, 8, 8)")]:
         sheet.text((x, 0.35), shape, "faint", 10)
     return 13.0, 3.0
@@ -217,7 +218,7 @@ def slots(sheet: Sheet) -> tuple[float, float]:
     sheet.box((1.5, y), 2.4, 0.9, "prior\n$p(z)$", "network")
     sheet.node((4.6, y), "$z$")
     sheet.node((11.2, y), "$x$", observed=True)
-    sheet.text((4.6, y - 0.8), "code", "faint", 10)
+    sheet.text((4.6, y - 0.8), "latent vector", "faint", 10)
     sheet.text((11.2, y - 0.8), "image", "faint", 10)
     sheet.arrow((2.7, y), (4.1, y), "network")
     sheet.arrow((5.05, y + 0.25), (10.75, y + 0.25), "network", bend=-0.2)

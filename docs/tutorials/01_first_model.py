@@ -66,22 +66,22 @@ plt.show()
 # The model
 # ---------
 # A variational autoencoder describes an image by a short list of numbers, its
-# *code* :math:`z` (also called the *latent vector*). It consists of three
+# *latent vector* :math:`z`. (Many papers call it the *code*.) It consists of three
 # distributions:
 #
 # .. diagram:: slots
-#    :alt: The prior p(z) leads to the code z. The likelihood p(x|z), computed by
-#          the decoder, leads from the code to the image x. The posterior q(z|x),
-#          computed by the encoder, leads from the image back to the code.
+#    :alt: The prior p(z) leads to the latent vector z. The likelihood p(x|z), computed by
+#          the decoder, leads from the latent vector to the image x. The posterior q(z|x),
+#          computed by the encoder, leads from the image back to the latent vector.
 #
-# - the *prior* :math:`p(z)` says where codes lie before any image has been seen;
-# - the *likelihood* :math:`p(x \mid z)` says which images belong to a code; a
+# - the *prior* :math:`p(z)` says where latent vectors lie before any image has been seen;
+# - the *likelihood* :math:`p(x \mid z)` says which images belong to a latent vector; a
 #   network computes it, the *decoder*;
-# - the *posterior* :math:`q(z \mid x)` says which codes belong to an image; a
+# - the *posterior* :math:`q(z \mid x)` says which latent vectors belong to an image; a
 #   network computes it, the *encoder*.
 #
-# To make a new image is to draw a code from the prior, and to decode it. Here codes
-# have two numbers, so that we can draw them as points on a map.
+# To make a new image is to draw a latent vector from the prior, and to decode it. Here
+# latent vectors have two numbers, so that we can draw them as points on a map.
 
 torch.manual_seed(0)
 shape = images.image_shape
@@ -127,7 +127,7 @@ plt.show()
 # -----------
 # .. admonition:: Predict, then run
 #
-#    The *rate* says how much a code tells of its image, in *nats*, the unit of
+#    The *rate* says how much a latent vector tells of its image, in *nats*, the unit of
 #    information that goes with natural logarithms. To name one of ten digits takes
 #    log 10 = 2.30 nats. Will the rate be lower than that, or higher?
 
@@ -145,16 +145,16 @@ assert vae.likelihood(torch.zeros(1, 2)).base_dist.scale.unique().numel() == 1
 # %%
 # .. dropdown:: Answer
 #
-#    Higher: between 4 and 5.5 nats. A code tells more than the digit, such as how
-#    bold it is and how it slants.
+#    Higher: between 4 and 5.5 nats. A latent vector tells more than the digit, such as
+#    how bold it is and how it slants.
 #
 # Read the numbers in this order.
 #
-# - The last line first: has the model *collapsed*? A model that does not use its
-#   codes returns the same image whatever the code. This one uses both numbers of
-#   its code.
-# - The *rate* is what a code tells, and what it costs. (A nat is 1.44 bits.)
-# - The *distortion* is what the pixels of an image cost once its code is known.
+# - The last line first: has the model *collapsed*? A model that does not use its latent
+#   vectors returns the same image whatever the latent vector. This one uses both
+#   numbers of its latent vector.
+# - The *rate* is what a latent vector tells, and what it costs. (A nat is 1.44 bits.)
+# - The *distortion* is what the pixels of an image cost once its latent vector is known.
 #   Lower means that the reconstructions are better. Here it is negative, which is
 #   no mistake: it is minus the logarithm of a *density*, and a density may be above
 #   1.
@@ -164,15 +164,15 @@ assert vae.likelihood(torch.zeros(1, 2)).base_dist.scale.unique().numel() == 1
 #
 # The pictures
 # ------------
-# *Reconstructions* are test images that were encoded and decoded again. What is
-# kept, and what is lost? With two numbers for a code, it is the finer strokes that
+# *Reconstructions* are test images that were encoded and decoded again. What is kept,
+# and what is lost? With two numbers for a latent vector, it is the finer strokes that
 # go first.
 
 plt.figure(reconstructions.side_by_side(vae, images.test.select(slice(10))))
 plt.show()
 
 # %%
-# *Samples* are new images, decoded from codes that are drawn from the prior. Do
+# *Samples* are new images, decoded from latent vectors that are drawn from the prior. Do
 # they look like the data, and does every kind of image occur?
 
 plt.figure(samples.from_prior(vae, 20))
@@ -181,21 +181,21 @@ plt.show()
 # %%
 # .. admonition:: Predict, then run
 #
-#    The *map* shows the code of every test image, colored by its digit. The model
-#    was never told which digit an image shows. Will the colors be mixed all over?
+#    The *map* shows the latent vector of every test image, colored by its digit. The
+#    model was never told which digit an image shows. Will the colors be mixed all over?
 
-codes = embed(vae, images.test)
-plt.figure(latents.scatter(codes, images.test, vae=vae))
+z = embed(vae, images.test)
+plt.figure(latents.scatter(z, images.test, vae=vae))
 plt.show()
 
 # %%
 # .. dropdown:: Answer
 #
-#    No. Images of the same digit look alike, and similar images have similar codes.
-#    The digits that overlap are those that are easily mistaken for each other.
+#    No. Images of the same digit look alike, and similar images have similar latent
+#    vectors. The digits that overlap are those that are easily mistaken for each other.
 #
 # The dashed lines enclose 50 and 95% of the mass of the prior. *What to look for:*
-# the codes should fill these regions without large gaps, because that is where
+# the latent vectors should fill these regions without large gaps, because that is where
 # samples are drawn. What happens where they do not is the subject of the next page.
 #
 # The *even grid* decodes the map, point by point. Walking across it, one digit
@@ -207,7 +207,7 @@ plt.show()
 # %%
 # .. admonition:: Predict, then run
 #
-#    An *interpolation* goes from the code of one image to that of another in a
+#    An *interpolation* goes from the latent vector of one image to that of another in a
 #    straight line. What is in the middle: the average of the two images, with both
 #    of them visible, or something else?
 
@@ -218,8 +218,8 @@ plt.show()
 # .. dropdown:: Answer
 #
 #    Something else: each step is an image in its own right, of which many look like
-#    digits, even if they are not the two at the ends. To average the *codes* of two
-#    images is not to average the images.
+#    digits, even if they are not the two at the ends. To average the *latent vectors*
+#    of two images is not to average the images.
 #
 # The report
 # ----------
@@ -238,12 +238,12 @@ plt.show()
 # report has to say:
 #
 # 1. *Has it converged?* The training curves.
-# 2. *Does it use its codes?* The verdict below the numbers, and the rate of each
+# 2. *Does it use its latent vectors?* The verdict below the numbers, and the rate of each
 #    dimension.
-# 3. *Are the reconstructions good?* If not, the codes are too short, or the
+# 3. *Are the reconstructions good?* If not, the latent vectors are too short, or the
 #    networks are too small, or the training was.
-# 4. *Are the samples as good as the reconstructions?* If not, the codes do not lie
-#    where the prior is: see the map of the codes.
+# 4. *Are the samples as good as the reconstructions?* If not, the latent vectors do not
+#    lie where the prior is: see the map of the latent vectors.
 # 5. *Is it new?* The samples above their nearest training images.
 #
 # On the next page we build all of it from nothing, beginning without any
@@ -251,8 +251,8 @@ plt.show()
 #
 # .. admonition:: Exercise
 #
-#    Train the same model with codes of eight numbers. Which of distortion and rate
-#    falls, and which rises? Is it the better model?
+#    Train the same model with latent vectors of eight numbers. Which of distortion and
+#    rate falls, and which rises? Is it the better model?
 #
 #    .. dropdown:: Solution
 #

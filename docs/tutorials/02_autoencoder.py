@@ -11,12 +11,12 @@ An autoencoder, and its holes
    *You need to know* Python, and what a layer, a loss and an optimizer are in
    PyTorch. There is no probability on this page. *15 minutes.*
 
-An *autoencoder* is a network that copies its input to its output, through a door
-that is too narrow for it. What passes through the door is called the *code* of the
-image. Here it has two numbers, so that we can draw it.
+An *autoencoder* is a network that copies its input to its output, through a door that
+is too narrow for it. What passes through the door is called the *latent vector* of
+the image. Here it has two numbers, so that we can draw it.
 
 .. diagram:: autoencoder
-   :alt: An image of shape (B, 1, 8, 8) enters the encoder, which returns a code of
+   :alt: An image of shape (B, 1, 8, 8) enters the encoder, which returns a latent vector of
          shape (B, 2); the decoder returns a reconstruction of shape (B, 1, 8, 8).
 
 Everything on this page is plain PyTorch. Only the images come from ``pyro_vae``:
@@ -86,7 +86,7 @@ show_shapes(encoder, x[:5])
 
 # %%
 # The number of images, 5, never changes: each image passes on its own. There is no
-# activation after the last layer, so a code may lie anywhere in the plane.
+# activation after the last layer, so a latent vector may lie anywhere in the plane.
 #
 # The decoder goes the other way. Its last layers put the 64 numbers into [0, 1],
 # where pixels are, and back into the form of an image.
@@ -191,29 +191,29 @@ assert 1.8 < error < 2.4 and 4.5 < error_of_mean < 5.0
 #
 # The map
 # -------
-# A code of two numbers is a point in the plane. All codes together are the *latent
-# space* of the model: a map, which nobody drew.
+# A latent vector of two numbers is a point in the plane. All latent vectors together
+# are the *latent space* of the model: a map, which nobody drew.
 
 
 @torch.no_grad()
-def codes_of(encoder):
-    """Return the codes of the training images, (N, D)."""
+def latent_vectors_of(encoder):
+    """Return the latent vector of each training image, (N, D)."""
     return encoder(x)
 
 
 def draw_map(axis, z):
-    """Draw codes, each in the color of its digit."""
+    """Draw latent vectors, each in the color of its digit."""
     dots = axis.scatter(*z.T, c=labels, cmap="tab10", s=5)
     axis.set_aspect("equal", adjustable="datalim")
     return dots
 
 
-z = codes_of(encoder)
+z = latent_vectors_of(encoder)
 low, high = z.min(0).values, z.max(0).values
 figure, axis = plt.subplots(figsize=(6.5, 5), layout="constrained")
 dots = draw_map(axis, z)
 axis.legend(*dots.legend_elements(num=None), title="digit", loc="center left")
-axis.set(title="codes of the training images", xlabel="$z_1$", ylabel="$z_2$")
+axis.set(title="the training images", xlabel="$z_1$", ylabel="$z_2$")
 plt.show()
 print(
     f"z1 from {low[0]:.1f} to {high[0]:.1f}, z2 from {low[1]:.1f} to {high[1]:.1f}"
@@ -221,26 +221,26 @@ print(
 
 # %%
 # Nobody told the encoder which digit an image shows, and yet images of the same
-# digit lie together: they look alike, so it is cheap to give them similar codes.
+# digit lie together: they look alike, so it is cheap to give them similar latent vectors.
 # But the map is a ragged one. Some digits are spread wide and others are squeezed;
 # there is empty land between them, and it is not centered anywhere.
 #
 # What decodes in the gaps
 # ------------------------
-# The decoder returns an image for *every* point of the plane. Those at the codes
+# The decoder returns an image for *every* point of the plane. Those at the latent vectors
 # are what it was trained on. What are the others?
 #
 # .. admonition:: Predict, then run
 #
 #    We look for the points in the middle of the map that are farthest from every
-#    code. Will the decoder draw a digit there, a mixture of digits, or noise?
+#    latent vector. Will the decoder draw a digit there, a mixture of digits, or noise?
 
 margin = (high - low) / 4  # the middle half of the map
 across, up = (
     torch.linspace(low[d] + margin[d], high[d] - margin[d], 100) for d in (0, 1)
 )
 grid = torch.cartesian_prod(across, up)
-distance = torch.cdist(grid, z).min(1).values  # to the nearest code
+distance = torch.cdist(grid, z).min(1).values  # to the nearest latent vector
 
 holes = []
 for point in grid[distance.argsort(descending=True)]:
@@ -282,13 +282,13 @@ show(walk, "from a 0 to a 1")
 # %%
 # Why it cannot generate
 # ----------------------
-# To make a new image we need a new code. Where do we take it from? Draw it from a
-# distribution, of course; but which one? Nothing in the loss cares where the codes
-# lie.
+# To make a new image we need a new latent vector. Where do we take it from? Draw it
+# from a distribution, of course; but which one? Nothing in the loss cares where the
+# latent vectors lie.
 #
 # .. admonition:: Predict, then run
 #
-#    Multiply all codes by ten: ten times the weights and biases of the encoder's
+#    Multiply all latent vectors by ten: ten times the weights and biases of the encoder's
 #    last layer, and a tenth of the weights of the decoder's first. What becomes of
 #    the map, and what of the loss?
 
@@ -298,9 +298,8 @@ with torch.no_grad():
     encoder[-1].bias *= 10
     decoder[0].weight /= 10
 after = test_error(encoder, decoder)
-print(
-    f"the map is {(codes_of(encoder).std(0) / z.std(0)).mean():.1f} times as large"
-)
+larger = latent_vectors_of(encoder)
+print(f"the map is {(larger.std(0) / z.std(0)).mean():.1f} times as large")
 print(f"squared error before {before:.4f}, after {after:.4f}")
 
 with torch.no_grad():  # back to where we were
@@ -316,15 +315,15 @@ assert abs(test_error(encoder, decoder) - before) < 1e-4
 # %%
 # .. dropdown:: Answer
 #
-#    The loss does not change at all. The same model can have a map of any size, at
-#    any place, and of any shape; where the codes lie is an accident of the random
-#    weights that training started from. So there is no distribution that one could
-#    know in advance and draw codes from.
+#    The loss does not change at all. The same model can have a map of any size, at any
+#    place, and of any shape; where the latent vectors lie is an accident of the random
+#    weights that training started from. So there is no distribution that one could know
+#    in advance and draw latent vectors from.
 #
 # Let us try all the same, with the distribution that everybody would try first, a
-# standard normal one; and then with points anywhere within the range of the codes.
-# To judge a new image we look up the training image that is most like it: how far
-# is it, and which digit?
+# standard normal one; and then with points anywhere within the range of the latent
+# vectors. To judge a new image we look up the training image that is most like it: how
+# far is it, and which digit?
 
 
 def nearest(images):
@@ -352,7 +351,7 @@ real, _ = judge("test images", x_test)
 copied, _ = judge("their copies", copies)
 made, shares = judge("drawn from N(0, I)", normal)
 made_within, _ = judge("drawn within the range", anywhere)
-show(normal[:32], "codes drawn from N(0, I)")
+show(normal[:32], "from latent vectors drawn from N(0, I)")
 
 # sphinx_gallery_start_ignore
 assert shares.max() > 0.2 and shares.min() < 0.02
@@ -363,18 +362,18 @@ assert copied < 0.95 * real
 # %%
 # Look at the digits first. Of the test images 7 to 17% show each digit. Of the images
 # that are drawn from :math:`\mathcal N(0, I)`, more than a fifth look like one and the
-# same digit, and some digit hardly ever occurs: its codes lie where that distribution
-# has no mass. With another seed it would be other digits.
+# same digit, and some digit hardly ever occurs: its latent vectors lie where that
+# distribution has no mass. With another seed it would be other digits.
 #
 # Then look at the distances. By them, each new image taken alone is plausible: it is
-# about as near to a training image as a test image is. The map has only two
-# dimensions, and most of its points are not far from some code. But this measure
-# forgives a lot. It compares pixels, and a blurred image, being an average of several
-# digits, is near to all of them: the copies of the test images are *nearer* to the
-# training images than the test images themselves. So a small distance shows that an
-# image is roughly a digit. It shows neither that the image is sharp nor that every
-# kind of digit occurs as often as it should. And even the range of the codes was not
-# known in advance: we had to look it up in the codes of the training images.
+# about as near to a training image as a test image is. The map has only two dimensions,
+# and most of its points are not far from some latent vector. But this measure forgives
+# a lot. It compares pixels, and a blurred image, being an average of several digits, is
+# near to all of them: the copies of the test images are *nearer* to the training images
+# than the test images themselves. So a small distance shows that an image is roughly a
+# digit. It shows neither that the image is sharp nor that every kind of digit occurs as
+# often as it should. And even the range of the latent vectors was not known in advance:
+# we had to look it up in the latent vectors of the training images.
 #
 # The better the copy, the larger the holes
 # -----------------------------------------
@@ -392,7 +391,7 @@ print(
     f"squared error of a test image: {wide_error:.2f}, with two numbers {error:.2f}"
 )
 
-z = codes_of(wide_encoder)
+z = latent_vectors_of(wide_encoder)
 low, high = z.min(0).values, z.max(0).values
 with torch.no_grad():
     copies = wide_decoder(wide_encoder(x_test))
@@ -405,7 +404,7 @@ made, _ = judge("drawn from N(0, I)", normal)
 made_within, _ = judge("drawn within the range", anywhere)
 show(
     torch.cat([copies[:16], normal[:16], anywhere[:16]]),
-    "copies; codes from N(0, I); codes within the range",
+    "copies; drawn from N(0, I); drawn within the range",
 )
 
 # sphinx_gallery_start_ignore
@@ -415,31 +414,31 @@ assert f"{real:.2f}" == "1.06"
 # sphinx_gallery_end_ignore
 
 # %%
-# The error is less than half of what it was; and now hardly a drawn code gives a
-# digit. A test image is 1.06 away from its nearest training image, and what we draw
-# is about half as far again. In sixteen dimensions the codes fill next to nothing
-# of the space between them, so that a point chosen at random lies in a hole.
+# The error is less than half of what it was; and now hardly a drawn latent vector gives
+# a digit. A test image is 1.06 away from its nearest training image, and what we draw
+# is about half as far again. In sixteen dimensions the latent vectors fill next to
+# nothing of the space between them, so that a point chosen at random lies in a hole.
 #
 # What we would like
 # ------------------
 # An autoencoder fails to generate for two reasons, and both are in its loss:
 #
-# - *nothing is said about where the codes should lie*, so we do not know where to
-#   draw;
-# - *nothing is said about what is near a code*, so we do not know what will be
+# - *nothing is said about where the latent vectors should lie*, so we do not know where
+#   to draw;
+# - *nothing is said about what is near a latent vector*, so we do not know what will be
 #   drawn.
 #
 # There is one remedy for both. Give each image not a point but a small cloud of
-# points, all of which must decode to it: then what is near a code is an image as
+# points, all of which must decode to it: then what is near a latent vector is an image as
 # well. And pull all clouds toward one distribution that is known in advance: then
 # we know where to draw. That is the variational autoencoder, on the next page:
 # :doc:`03_from_points_to_distributions`.
 #
 # .. admonition:: Exercise
 #
-#    Principal component analysis (PCA) is an autoencoder whose encoder and decoder
-#    are matrices. Compare the squared error of test images by autoencoders with a
-#    code of 1, 2, 4 and 8 numbers with that by PCA (``sklearn.decomposition.PCA``)
+#    Principal component analysis (PCA) is an autoencoder whose encoder and decoder are
+#    matrices. Compare the squared error of test images by autoencoders with a latent
+#    vector of 1, 2, 4 and 8 numbers with that by PCA (``sklearn.decomposition.PCA``)
 #    with as many components. Where do the networks gain most?
 #
 #    .. dropdown:: Solution

@@ -12,11 +12,11 @@ From points to distributions
    *You need to know* :doc:`02_autoencoder`, and what a normal distribution is.
    *20 minutes.*
 
-The autoencoder of the last page had two faults: nothing said where the codes should
-lie, and nothing said what is near a code. A *variational* autoencoder (VAE) mends
-both with a change to the encoder and a term in the loss. The encoder returns a
-cloud instead of a point: a normal distribution, by its mean :math:`\mu` and its
-variance :math:`\sigma^2`. The decoder is given a point that is *drawn* from the
+The autoencoder of the last page had two faults: nothing said where the latent vectors
+should lie, and nothing said what is near a latent vector. A *variational* autoencoder
+(VAE) mends both with a change to the encoder and a term in the loss. The encoder
+returns a cloud instead of a point: a normal distribution, by its mean :math:`\mu` and
+its variance :math:`\sigma^2`. The decoder is given a point that is *drawn* from the
 cloud. And the new term, the KL divergence, pulls every cloud toward :math:`\mathcal
 N(0, I)`.
 
@@ -50,7 +50,7 @@ labels = digits.train.labels
 
 
 def make_networks(D):
-    """Return an encoder and a decoder for codes of D numbers."""
+    """Return an encoder and a decoder for latent vectors of D numbers."""
     encoder = nn.Sequential(
         nn.Flatten(),
         nn.Linear(64, 128),
@@ -183,7 +183,7 @@ assert encoder[-1].weight.grad is not None
 #
 # The *KL* term is the divergence of the cloud from :math:`\mathcal N(0, I)`, the
 # Kullback-Leibler divergence between two normal distributions. It is 0 if the cloud
-# is that distribution, and positive otherwise; it is what the code of the image
+# is that distribution, and positive otherwise; it is what the latent vector of the image
 # costs. In code, it is one line:
 
 PIXEL_DEVIATION = 0.2
@@ -212,11 +212,11 @@ assert torch.allclose(kl_term(test_mean, test_log_variance), exact, atol=1e-5)
 # sphinx_gallery_end_ignore
 
 # %%
-# Both terms are sums, over the pixels and over the dimensions of the code. Where a
-# program takes the mean over pixels instead, it has changed the weight between them
-# by a factor of 64.
+# Both terms are sums, over the pixels and over the dimensions of the latent vector.
+# Where a program takes the mean over pixels instead, it has changed the weight between
+# them by a factor of 64.
 #
-# What does a dimension of a code cost?
+# What does a dimension of a latent vector cost?
 
 grid = torch.linspace(-3, 3, 301)[:, None]
 deviations = torch.linspace(0.02, 3, 301)[:, None]
@@ -308,11 +308,11 @@ assert 4 < kls[-1] < 5.5 and 20 < reconstructions[-1] < 30
 #
 #    The KL starts near 0: the clouds of the untrained encoder are all close to
 #    :math:`\mathcal N(0, I)`, and for the first epochs they become even more alike,
-#    since a code that the decoder cannot read yet is not worth anything. The
+#    since a latent vector that the decoder cannot read yet is not worth anything. The
 #    reconstruction term starts high, and falls within two epochs to that of a blurred
-#    mean image. Then the decoder finds the first use for the code; from there on the
-#    KL *rises*, to between 4 and 5.5, and the reconstruction term falls by much more.
-#    (A VAE that never leaves the start is said to have *collapsed*.)
+#    mean image. Then the decoder finds the first use for the latent vector; from there
+#    on the KL *rises*, to between 4 and 5.5, and the reconstruction term falls by much
+#    more. (A VAE that never leaves the start is said to have *collapsed*.)
 #
 # The loss, with the opposite sign and one constant more, is called the *evidence
 # lower bound*, or ELBO. Why just these two terms, and what they are a bound on, is
@@ -399,7 +399,7 @@ assert shares.min() > 0.02 and shares.max() < 0.25
 #
 # In sixteen dimensions
 # ---------------------
-# The autoencoder had its largest holes where the code had sixteen numbers: it
+# The autoencoder had its largest holes where the latent vector had sixteen numbers: it
 # copied images well, and what it drew was about half as far again from any digit as
 # a digit is.
 

@@ -11,10 +11,10 @@ The same in Pyro
 
    *You need to know* :doc:`03_from_points_to_distributions`. No Pyro. *20 minutes.*
 
-On the last page we wrote a loss by hand, and the loss had a story: draw a code,
-decode it, compare. A Pyro program tells only the story, and Pyro works out the
-loss. This page rewrites the last one a line at a time, and checks that the numbers
-are the same: the same noise gives the same loss and the same gradients.
+On the last page we wrote a loss by hand, and the loss had a story: draw a latent
+vector, decode it, compare. A Pyro program tells only the story, and Pyro works out
+the loss. This page rewrites the last one a line at a time, and checks that the
+numbers are the same: the same noise gives the same loss and the same gradients.
 """
 
 import math
@@ -110,7 +110,7 @@ assert pixels.to_event(3).log_prob(batch).shape == (5,)
 #
 # The model
 # ---------
-# The model is the story of how an image comes about: draw a code from the prior,
+# The model is the story of how an image comes about: draw a latent vector from the prior,
 # then an image around what the decoder makes of it.
 
 
@@ -130,8 +130,8 @@ def model(x):
 # - ``pyro.module`` makes the weights of the decoder known to Pyro, under a name, so
 #   that they will be trained.
 # - ``pyro.plate`` says that what happens inside happens once for each image, and
-#   independently. The prior within it is written for *one* code; the plate makes it
-#   as many as there are images. (The name is that of a rectangle in a diagram,
+#   independently. The prior within it is written for *one* latent vector; the plate
+#   makes it as many as there are images. (The name is that of a rectangle in a diagram,
 #   below.)
 # - ``pyro.sample`` draws from a distribution and gives the draw a name, ``"z"``.
 #   The name is what later lets Pyro compare this draw with that of the guide.
@@ -152,9 +152,9 @@ assert trace.nodes["x"]["log_prob"].shape == (5,)
 # sphinx_gallery_end_ignore
 
 # %%
-# On the left of each bar is the batch and on the right the event: five codes of two
-# numbers, five images of 1 x 8 x 8, and at each place one log-probability for each
-# of the five.
+# On the left of each bar is the batch and on the right the event: five latent vectors
+# of two numbers, five images of 1 x 8 x 8, and at each place one log-probability for
+# each of the five.
 #
 # .. admonition:: Predict, then run
 #
@@ -162,7 +162,7 @@ assert trace.nodes["x"]["log_prob"].shape == (5,)
 
 
 def without_event(x):
-    """Draw two independent numbers where one code is meant."""
+    """Draw two independent numbers where one latent vector is meant."""
     with pyro.plate("images", len(x)):
         pyro.sample("z", dist.Normal(torch.zeros(D), 1.0))
 
@@ -183,14 +183,14 @@ assert refused
 #    It is refused. The prior is then a batch of 2, and the plate has room for a
 #    batch of 5: Pyro takes the two coordinates for two images. This is the most
 #    common error in Pyro programs. Worse is a case that is *not* refused: with a
-#    batch of two images, or with codes of one number, the shapes would fit by
+#    batch of two images, or with latent vectors of one number, the shapes would fit by
 #    accident.
 #
 # The guide
 # ---------
-# The guide is the other direction, from an image to its code. It has a ``sample``
-# for everything that the model draws and that is not observed, under the same name.
-# Here it is the encoder and its cloud.
+# The guide is the other direction, from an image to its latent vector. It has a
+# ``sample`` for everything that the model draws and that is not observed, under the
+# same name. Here it is the encoder and its cloud.
 
 
 def guide(x):

@@ -21,9 +21,9 @@ probabilities are known exactly.
 
 A model with a known answer
 ---------------------------
-The *prior* :math:`p(z)` says where codes lie, and the *likelihood* :math:`p(x \mid
-z)` which images a code gives. Together they say how probable an image is, whatever
-its code:
+The *prior* :math:`p(z)` says where latent vectors lie, and the *likelihood*
+:math:`p(x \mid z)` which images a latent vector gives. Together they say how probable
+an image is, whatever its latent vector:
 
 .. math::
 
@@ -97,12 +97,12 @@ assert f"{exact.mean():.2f}" == "13.98"
 # Why not simply average?
 # -----------------------
 # An integral is an average: :math:`p(x) = \mathbb E_{p(z)}[p(x \mid z)]`. So draw
-# many codes from the prior, and average the likelihood of the image over them.
+# many latent vectors from the prior, and average the likelihood of the image over them.
 #
 # .. admonition:: Predict, then run
 #
-#    With 1,000 codes for every image, will the logarithm of that average be about
-#    right, too high, or too low?
+#    With 1,000 latent vectors for every image, will the logarithm of that average be
+#    about right, too high, or too low?
 
 with torch.no_grad():
     logs = torch.stack(
@@ -111,7 +111,7 @@ with torch.no_grad():
 average = logs.logsumexp(1) - math.log(1_000)
 share = (logs - logs.logsumexp(1, keepdim=True)).exp().max(1).values
 print(f"log p(x) by averaging over the prior: {average.mean():.2f} nats")
-print(f"share of the best code in the sum:    {share.mean():.0%}")
+print(f"share of the best draw in the sum:    {share.mean():.0%}")
 
 # sphinx_gallery_start_ignore
 assert 4 < exact.mean() - average.mean() < 7 and share.mean() > 0.7
@@ -120,18 +120,18 @@ assert 4 < exact.mean() - average.mean() < 7 and share.mean() > 0.7
 # %%
 # .. dropdown:: Answer
 #
-#    Too low, by 4 to 7 nats, although there are 1,000 codes for each image and only
-#    eight numbers to a code. Nearly all codes decode to some other image, and count
-#    for nothing: a single one makes up most of the sum. (The average itself is right
-#    in expectation; but its rare, huge terms are seldom drawn.)
+#    Too low, by 4 to 7 nats, although there are 1,000 latent vectors for each image and
+#    only eight numbers to a latent vector. Nearly all latent vectors decode to some
+#    other image, and count for nothing: a single one makes up most of the sum. (The
+#    average itself is right in expectation; but its rare, huge terms are seldom drawn.)
 #
-# We should draw the codes where they matter: near those that could have made this
-# very image. This is what the *posterior* :math:`q(z \mid x)` is for, the encoder.
+# We should draw the latent vectors where they matter: near those that could have made
+# this very image. This is what the *posterior* :math:`q(z \mid x)` is for, the encoder.
 #
 # The bound, in four steps
 # ------------------------
-# Let :math:`q(z)` be any distribution of codes. (We leave out that it depends on the
-# image.)
+# Let :math:`q(z)` be any distribution of latent vectors. (We leave out that it depends
+# on the image.)
 #
 # **Step 1. Draw from q instead.** Multiply and divide by it, and correct the average
 # with a weight:
@@ -192,9 +192,9 @@ assert f"{of_average:.2f}" == "0.69" and f"{average_of:.2f}" == "0.55"
 # :math:`\mathbb E_q[w - \bar w] = 0`, and what remains is :math:`\mathbb E_q[\log w]
 # \le \log \bar w`. Only if all weights are equal is nothing lost.
 #
-# **Step 3. What is lost?** By the rule of Bayes :math:`p(z)\, p(x \mid z) = p(x)\,
-# p(z \mid x)`, where :math:`p(z \mid x)` is the *true* posterior: which codes could
-# really have made the image. Put that into the weight, and take its logarithm:
+# **Step 3. What is lost?** By the rule of Bayes :math:`p(z)\, p(x \mid z) = p(x)\, p(z
+# \mid x)`, where :math:`p(z \mid x)` is the *true* posterior: which latent vectors
+# could really have made the image. Put that into the weight, and take its logarithm:
 #
 # .. math::
 #
@@ -300,8 +300,8 @@ assert f"{gaps[5]:.2f}" == "6.45" and f"{gaps[1]:.2f}" == "2.55"
 #
 #    Twice as wide: it loses 6.45 nats, and half as wide only 2.55. The KL from
 #    :math:`q` to the true posterior is an average over draws from :math:`q`, and a
-#    cloud that is too wide draws codes which could not have made the image. This is
-#    why posteriors that cannot be right tend to be too narrow.
+#    cloud that is too wide draws latent vectors which could not have made the image.
+#    This is why posteriors that cannot be right tend to be too narrow.
 #
 # The sum in the last column is :math:`\log p(x)` every time, up to the noise of the
 # draws.
@@ -360,9 +360,9 @@ assert f"{D * wide:.2f}" == "6.45" and f"{D * narrow:.2f}" == "2.55"
 # Distortion and rate
 # -------------------
 # Why these two names? Imagine that the image is to be sent to somebody who has the
-# decoder. First you send the code, which costs the *rate*: how much more is known
-# about the code after the image has been seen than before,
-# :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))`. Then you send what the code got
+# decoder. First you send the latent vector, which costs the *rate*: how much more is
+# known about the latent vector after the image has been seen than before,
+# :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))`. Then you send what the latent vector got
 # wrong, which costs the *distortion*. The length of the whole message is their sum,
 # which is :math:`-\text{ELBO}`.
 #
@@ -371,8 +371,8 @@ assert f"{D * wide:.2f}" == "6.45" and f"{D * narrow:.2f}" == "2.55"
 #
 # .. admonition:: Predict, then run
 #
-#    We give the model longer codes, from 1 to 32 numbers. Which of rate, distortion
-#    and their sum will rise, and which will fall? Does the sum level off?
+#    We give the model longer latent vectors, from 1 to 32 numbers. Which of rate,
+#    distortion and their sum will rise, and which will fall? Does the sum level off?
 
 rows = []
 print(" D   rate in nats   in bits   distortion   -ELBO")
@@ -404,9 +404,9 @@ assert f"{totals[4] - totals[5]:.2f}" == "10.61"
 # %%
 # .. dropdown:: Answer
 #
-#    The rate rises: a longer code says more. The distortion falls by more than that,
-#    so their sum falls as well, and does not level off: from 16 to 32 numbers it still
-#    falls by 10.61 nats. With 8 numbers the rate is 10.21 nats, or 14.73 bits.
+#    The rate rises: a longer latent vector says more. The distortion falls by more than
+#    that, so their sum falls as well, and does not level off: from 16 to 32 numbers it
+#    still falls by 10.61 nats. With 8 numbers the rate is 10.21 nats, or 14.73 bits.
 #
 # A rate is a true number of bits, and cannot be negative. The distortion here is
 # one of a density, so that it depends on the unit in which pixels are measured, and
@@ -416,7 +416,7 @@ figure, axes = plt.subplots(figsize=(5.5, 3), layout="constrained")
 axes.plot(sizes, rates, "o-", label="rate")
 axes.plot(sizes, distortions, "o-", label="distortion")
 axes.plot(sizes, totals, "o--", color="black", label="their sum, -ELBO")
-axes.set(xscale="log", xlabel="numbers in a code, D", ylabel="nats per image")
+axes.set(xscale="log", xlabel="latent dimensions D", ylabel="nats per image")
 axes.set_xticks(sizes, sizes)
 axes.minorticks_off()
 axes.legend()
@@ -424,8 +424,9 @@ plt.show()
 
 # %%
 # ``evaluate`` prints these numbers for any model. It estimates them from one draw of
-# the code of each image, and takes the rate by formula where there is one. Here we
-# have it drawn, too: at the same code, the errors of the two terms cancel.
+# the latent vector of each image, and takes the rate by formula where there is one.
+# Here we have it drawn, too: at the same latent vector, the errors of the two terms
+# cancel.
 
 vae = VAE(priors.StandardNormal(D), likelihood, true_posterior)
 found = evaluate(vae, digits.test, analytic_kl=False)

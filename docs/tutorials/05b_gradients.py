@@ -29,8 +29,8 @@ on average, and one of them is the reason why variational autoencoders train at 
 # because :math:`\nabla q = q\, \nabla \log q`, so that :math:`\nabla \int q f\, dz =
 # \int q f\, \nabla \log q\, dz`.
 #
-# This estimator asks nothing of :math:`f`, works for binary codes, and is what Pyro
-# falls back to when a posterior is not reparameterized.
+# This estimator asks nothing of :math:`f`, works for binary latent vectors, and is what
+# Pyro falls back to when a posterior is not reparameterized.
 #
 # Reparameterization
 # ------------------
@@ -46,8 +46,8 @@ on average, and one of them is the reason why variational autoencoders train at 
 #     = \mathbb E_\varepsilon[\nabla_\phi f(\mu + \sigma \varepsilon)].
 #
 # Now the gradient passes through :math:`f`, the decoder, and says in which
-# direction the code should move. Let us measure both for the mean :math:`\mu` of
-# codes of 2, 8 and 32 dimensions, with :math:`f(z) = -\frac12 \lVert z - a
+# direction the latent vector should move. Let us measure both for the mean :math:`\mu` of
+# latent vectors of 2, 8 and 32 dimensions, with :math:`f(z) = -\frac12 \lVert z - a
 # \rVert^2`, whose true gradient is :math:`a - \mu`.
 #
 # .. admonition:: Predict, then run
@@ -106,9 +106,9 @@ assert score[0] > 3 * SIGMA and score[2] > 8 * score[0]
 #
 # Both are right on average, within the error of their means. But the score function
 # multiplies everything by :math:`f(z)`, including the parts of it that the first
-# coordinate has nothing to do with, so its noise grows with the size of the code;
-# that of the reparameterized gradient does not grow at all. To be as certain, the
-# score function needs more draws, by the square of the ratio of the standard
+# coordinate has nothing to do with, so its noise grows with the size of the latent
+# vector; that of the reparameterized gradient does not grow at all. To be as certain,
+# the score function needs more draws, by the square of the ratio of the standard
 # deviations:
 
 ratios = [

@@ -9,7 +9,7 @@ The rate: sampled, or in closed form
 
    *You need to know* :doc:`05_the_bound`. *10 minutes.*
 
-The *rate* is what a code costs, in nats: :math:`\mathrm{KL}(q(z \mid x) \,\|\,
+The *rate* is what a latent vector costs, in nats: :math:`\mathrm{KL}(q(z \mid x) \,\|\,
 p(z))`. For two Normals there is a formula,
 
 .. math::

@@ -16,8 +16,8 @@ Of all questions about VAE programs this one is asked most often: *my reconstruc
 are all the same gray blur, so what is wrong with the weight of my KL?* The answer is
 nearly always in the other term. The ELBO has no weights in it: the distortion is
 :math:`-\log p(x \mid z)`, summed over the pixels of an image, and the KL is summed
-over the dimensions of its code. Whoever takes a mean in place of a sum has put in a
-weight without noticing.
+over the dimensions of its latent vector. Whoever takes a mean in place of a sum has
+put in a weight without noticing.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -50,7 +50,7 @@ from pyro_vae.distributions import (
 digits = data.load("digits")
 x = digits.train.as_float(slice(None))
 x_test = digits.test.as_float(slice(None))
-B, P, D = 64, 64, 2  # images in a batch, values in an image, numbers in a code
+B, P, D = 64, 64, 2  # images in a batch, values in an image, latent dimensions
 
 # %%
 # Seven programs
@@ -129,7 +129,7 @@ def train(loss, epochs=10):
 # .. admonition:: Predict, then run
 #
 #    Which of the seven will have *collapsed*, that is, return the same image for
-#    every code, at a rate of 0?
+#    every latent vector, at a rate of 0?
 
 found = {name: train(loss) for name, loss in programs.items()}
 error_of_mean = (x.mean(0) - x_test).square().sum((1, 2, 3)).mean().item()
@@ -173,10 +173,10 @@ assert outcome["4"][1] > outcome["5"][1] + 1
 # %%
 # .. dropdown:: Answer
 #
-#    Programs 1, 2 and 6. Their decoders return the mean image, whatever the code, and
-#    the error is that of the mean image. Program 3 comes close: its codes tell less
-#    than one bit, and its images are nearly all the same. Programs 4, 5 and 7 have
-#    learned.
+#    Programs 1, 2 and 6. Their decoders return the mean image, whatever the latent
+#    vector, and the error is that of the mean image. Program 3 comes close: its latent
+#    vectors tell less than one bit, and its images are nearly all the same. Programs 4,
+#    5 and 7 have learned.
 #
 # Nothing is wrong with the networks, nor with the optimizer. What differs is how
 # much a squared error of 1 is worth, in nats.
@@ -230,8 +230,8 @@ assert 0.15 < mean_error < 0.25
 
 # %%
 # Pixels lie between 0 and 1. Program 1 declares that they may be off by 5.66, so that
-# no image could ever surprise it, and a code would be worth nothing. Program 3 has
-# 0.71, which is still far more than a pixel is off on average. Program 5 has 0.20,
+# no image could ever surprise it, and a latent vector would be worth nothing. Program 3
+# has 0.71, which is still far more than a pixel is off on average. Program 5 has 0.20,
 # and that is about the error it really makes. Program 4 has 0.09, and has it by
 # accident: its deviation depends on the *batch size*, so that a larger graphics card
 # would change the model.
@@ -258,9 +258,9 @@ assert 0.15 < mean_error < 0.25
 #    * - the sum over pixels and batch, KL the mean over the batch
 #      - :math:`B`, compared with the KL
 #      - :math:`\sqrt{1/(2B)}`: falls with the *batch size*
-#    * - the means over pixels, batch and code
+#    * - the means over pixels, batch and latent vector
 #      - :math:`D/P`, compared with the KL
-#      - :math:`\sqrt{P/2D}`: depends on the *code*, too
+#      - :math:`\sqrt{P/2D}`: depends on the *latent vector*, too
 #    * - :math:`w` times any of these
 #      - :math:`w` times that
 #      - divided by :math:`\sqrt w`
@@ -453,7 +453,7 @@ shape = digits.image_shape
 
 
 def build(likelihood):
-    """Return a small model with codes of eight numbers."""
+    """Return a small model with latent vectors of eight numbers."""
     return VAE(
         prior=priors.StandardNormal(8),
         likelihood=likelihood(networks.MLPDecoder(8, shape, hidden=(128,))),
@@ -485,8 +485,8 @@ assert evaluate(learned, digits.test).rate > 3
 # .. dropdown:: Answer
 #
 #    No. The error of the mean image, about 0.27, is already small enough a deviation
-#    for a code to be worth something; and the deviation falls together with the error,
-#    to between 0.1 and 0.25.
+#    for a latent vector to be worth something; and the deviation falls together with
+#    the error, to between 0.1 and 0.25.
 #
 # Do they sum to one?
 # -------------------
@@ -585,7 +585,7 @@ show(rows, names, "the same networks, four likelihoods")
 # draws black and white, since it knows nothing else. The last two can be sure that a
 # pixel is black, and so they are noisy only in the strokes. None of the draws is a
 # better image than its mean: a likelihood of independent pixels does not say what
-# images look like, but what is *left over* once the code has been used.
+# images look like, but what is *left over* once the latent vector has been used.
 #
 # Bits per dimension
 # ------------------
@@ -632,7 +632,7 @@ assert 7 < found_normal.bits_per_dimension < 8
 #    that they have learned about digits: both spread their probability smoothly over
 #    256 levels, of which 239 never occur. The discretized logistic comes close,
 #    because it can be sure of black. A likelihood that does not fit the pixels cannot
-#    be made up for by any code.
+#    be made up for by any latent vector.
 #
 # Which one?
 # ----------
@@ -643,7 +643,7 @@ assert 7 < found_normal.bits_per_dimension < 8
 #      - take
 #    * - black and white
 #      - ``Bernoulli``, which is exact
-#    * - gray or color, and you want pictures, or codes
+#    * - gray or color, and you want pictures, or latent vectors
 #      - ``Normal(learned=True)``
 #    * - gray or color, with bright errors here and there
 #      - ``Laplace`` or ``StudentT``, which forgive a few large ones

@@ -4,20 +4,20 @@ Collapse, a clinic
 
 .. admonition:: What you will be able to do
 
-   Recognize a model that does not use its codes, fully or in part, by its verdict,
-   its rate and its active units; tell five causes apart; choose and carry out the
-   cure: a learned deviation, KL annealing, another learning rate, a weaker decoder,
-   or free bits.
+   Recognize a model that does not use its latent vectors, fully or in part, by its
+   verdict, its rate and its active units; tell five causes apart; choose and carry
+   out the cure: a learned deviation, KL annealing, another learning rate, a weaker
+   decoder, or free bits.
 
    *You need to know* :doc:`05_the_bound` and :doc:`06_which_likelihood`.
    *20 minutes.*
 
 A variational autoencoder can satisfy its loss in a lazy way. If the encoder returns
-the prior for every image, the KL is 0; the code is then nothing but noise, and a
-decoder that ignores it and returns the mean image does the best that can be done.
-This is *posterior collapse*. It is an equilibrium: while the decoder does not listen,
-the encoder has no reason to speak, and the other way round. Nothing is wrong with the
-program, and no error is raised; one has to look.
+the prior for every image, the KL is 0; the latent vector is then nothing but noise,
+and a decoder that ignores it and returns the mean image does the best that can be
+done. This is *posterior collapse*. It is an equilibrium: while the decoder does not
+listen, the encoder has no reason to speak, and the other way round. Nothing is wrong
+with the program, and no error is raised; one has to look.
 
 Five models are waiting. Each is trained twice, as it came and with its cure, in a
 second or two.
@@ -85,11 +85,11 @@ def admit(name, kind, model, images=digits):
 # ---------------
 # ``evaluate`` returns what we need.
 #
-# - The *rate* is what a code tells of its image, in nats per image. To tell two
+# - The *rate* is what a latent vector tells of its image, in nats per image. To tell two
 #   equally frequent kinds of image apart takes one bit, :math:`\log 2 = 0.69`.
-# - A dimension of the code is an *active unit* if the mean of :math:`q(z \mid x)`
-#   differs between images: if its variance over the images is above 0.01 (Importance
-#   Weighted Autoencoders, Burda et al., 2016, section 5.2).
+# - A dimension of the latent vector is an *active unit* if the mean of :math:`q(z \mid
+#   x)` differs between images: if its variance over the images is above 0.01
+#   (Importance Weighted Autoencoders, Burda et al., 2016, section 5.2).
 # - The *verdict* puts both into a sentence.
 #
 # The ELBO is not among them. A collapsed model may have a decent one, as we shall
@@ -116,7 +116,7 @@ assert 0.26 < error < 0.3
 # %%
 # *Diagnosis.* A sum of squares without a factor says that a pixel may be off by 0.7
 # (:doc:`06_which_likelihood`). The mean image is off by less than 0.3. From this model's
-# point of view that is a splendid result, and no code is worth its price.
+# point of view that is a splendid result, and no latent vector is worth its price.
 #
 # *How to tell:* compare the deviation of the likelihood with the error of a pixel.
 # If it is much larger, here is the cause.
@@ -160,15 +160,15 @@ assert found.rate < 0.1 and found.active_units == 0
 #    Hardly. The rate is down to 0 within the first epochs, and stays there: it is the
 #    equilibrium described above.
 #
-# *Diagnosis.* In the first steps the decoder cannot read codes yet. The encoder
+# *Diagnosis.* In the first steps the decoder cannot read latent vectors yet. The encoder
 # cannot lower the reconstruction term, but it can lower the KL, and so it does, at
 # once. By the time the decoder is ready there is nothing left to read.
 #
 # *How to tell:* the rate falls to 0 within the first epochs. The deviation is right,
 # or there is none.
 #
-# *Cure:* KL annealing (Bowman et al., 2016). The weight of the KL rises from 0 to 1
-# in the course of the training, here for nine tenths of it, so that the codes are
+# *Cure:* KL annealing (Bowman et al., 2016). The weight of the KL rises from 0 to 1 in
+# the course of the training, here for nine tenths of it, so that the latent vectors are
 # free as long as it takes until they are useful.
 
 annealed = train(likelihoods.Bernoulli, annealing=Linear(0.9), **deep)
@@ -197,7 +197,9 @@ with torch.no_grad():
     z = 3 * torch.randn(200, 8)
     hidden = vae.likelihood.decoder.layers[:-1](z)
     dead = (hidden == 0).all(0).sum()
-print(f"  hidden units of the decoder that no code turns on: {dead} of 128")
+print(
+    f"  hidden units of the decoder that no latent vector turns on: {dead} of 128"
+)
 
 # sphinx_gallery_start_ignore
 assert found.rate < 0.1 and found.active_units == 0 and dead > 64
@@ -207,10 +209,10 @@ assert found.rate < 0.1 and found.active_units == 0 and dead > 64
 # *Diagnosis.* The steps are so large that within a few epochs they threw the weights
 # where most hidden units are off whatever their input is: such a ReLU has no
 # gradient, and never recovers. What is left returns nearly the same image for every
-# code, the mean image.
+# latent vector, the mean image.
 #
 # *How to tell:* the loss jumps, and units are dead. The rate of patient 2 was never
-# high; this one had codes that told something, and lost them.
+# high; this one had latent vectors that told something, and lost them.
 #
 # *Cure:* a learning rate of 3e-3, about what Adam is made for. (A norm of the
 # gradient that is bounded, ``clip=10.0``, helps against single large steps.)
@@ -222,11 +224,11 @@ assert cured.rate > 1 and cured.active_units >= 6 and cured.elbo > found.elbo + 
 # sphinx_gallery_end_ignore
 
 # %%
-# Patient 4: the decoder that needs no code
-# -----------------------------------------
-# This decoder sees more than the code. It draws the pixels one after the other, and
-# each is told all the pixels before it, as in a language model. Any distribution
-# fits a slot; this one is a few lines. The images are black and white.
+# Patient 4: the decoder that needs no latent vector
+# --------------------------------------------------
+# This decoder sees more than the latent vector. It draws the pixels one after the
+# other, and each is told all the pixels before it, as in a language model. Any
+# distribution fits a slot; this one is a few lines. The images are black and white.
 
 
 class PixelByPixel(dist.TorchDistribution):
@@ -253,7 +255,7 @@ class PixelByPixel(dist.TorchDistribution):
 
 
 class Autoregressive(nn.Module):
-    """p(x|z), in which a pixel sees the code and some pixels before it."""
+    """p(x|z), in which a pixel sees the latent vector and some pixels before it."""
 
     def __init__(self, decoder, reach):
         super().__init__()
@@ -294,19 +296,20 @@ assert found.rate < 0.69 < 1.5 < cured.rate and found.elbo > cured.elbo
 #
 #    The weaker decoder has by far the higher rate, and the *lower* ELBO.
 #
-# *Diagnosis.* The strong decoder predicts a pixel from its neighbors, for which it
-# pays nothing. What it would learn from the code it knows already, and the code has a
-# price (Variational Lossy Autoencoder, Chen et al., 2017).
+# *Diagnosis.* The strong decoder predicts a pixel from its neighbors, for which it pays
+# nothing. What it would learn from the latent vector it knows already, and the latent
+# vector has a price (Variational Lossy Autoencoder, Chen et al., 2017).
 #
 # *How to tell:* the ELBO is good, and the rate is low. As a density this model is
-# healthy. It is sick only if you want its codes, or want to steer what it draws.
+# healthy. It is sick only if you want its latent vectors, or want to steer what it draws.
 #
-# *Cure:* a decoder that can see less, so that the code has to say the rest. Likewise,
-# a decoder with many layers may be stronger than it should be.
+# *Cure:* a decoder that can see less, so that the latent vector has to say the rest.
+# Likewise, a decoder with many layers may be stronger than it should be.
 #
 # Patient 5: the idle dimensions
 # ------------------------------
-# The code has 32 numbers, and it is alive. But look at the rate of each dimension.
+# The latent vector has 32 numbers, and it is alive. But look at the rate of each
+# dimension.
 
 many = {"D": 32, "learning_rate": 4e-2}
 found = admit("idle dimensions", "sick", train(pixels, **many))
@@ -325,8 +328,8 @@ assert 2 <= used <= 20
 
 # %%
 # *Diagnosis.* A few dimensions took up the work early. What was true of the whole
-# code of patient 2 is true of each of the others: it is noise, so the decoder does
-# not listen to it, so the encoder does not use it.
+# latent vector of patient 2 is true of each of the others: it is noise, so the decoder
+# does not listen to it, so the encoder does not use it.
 #
 # *How to tell:* a few rates are high, and the others close to 0. (A dimension with a
 # few hundredths of a nat may still count as active.) Whether that is an illness the
@@ -373,7 +376,7 @@ plt.show()
 
 
 def reconstruct(vae, images):
-    """Return what the decoder makes of the codes of images."""
+    """Return what the decoder makes of the latent vectors of images."""
     with torch.no_grad():
         z = vae.encode(images).mean
         logits = vae.likelihood.decoder(z)
@@ -414,8 +417,8 @@ plt.show()
 #      - the KL wins before the decoder can read
 #      - anneal it; free bits
 #    * - the ELBO is good, the rate low
-#      - the decoder needs no code
-#      - weaken it, if it is the codes that you want
+#      - the decoder needs no latent vector
+#      - weaken it, if it is the latent vectors that you want
 #    * - some dimensions have a rate, and others none
 #      - they came too late, or are not needed
 #      - free bits or annealing; keep it if the ELBO does not rise

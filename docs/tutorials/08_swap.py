@@ -17,9 +17,9 @@ other objectives, and judges all of them by the same numbers. Nothing else in th
 program changes.
 
 .. diagram:: slots
-   :alt: The prior p(z) leads to the code z. The likelihood p(x|z), computed by the
-         decoder, leads from the code to the image x. The posterior q(z|x), computed
-         by the encoder, leads from the image back to the code.
+   :alt: The prior p(z) leads to the latent vector z. The likelihood p(x|z), computed by the
+         decoder, leads from the latent vector to the image x. The posterior q(z|x), computed
+         by the encoder, leads from the image back to the latent vector.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -47,8 +47,8 @@ shape, D = digits.image_shape, 2
 # %%
 # One line for each model
 # -----------------------
-# Every model has codes of two numbers, so that we can draw them, and normal pixels
-# whose deviation is learned.
+# Every model has latent vectors of two numbers, so that we can draw them, and normal
+# pixels whose deviation is learned.
 
 
 def train(prior, posterior=posteriors.DiagonalNormal, objective=None):
@@ -81,22 +81,24 @@ HEADER = f"{'nats per image':27s}       ELBO distortion       rate   log p(x)"
 # %%
 # The prior
 # ---------
-# The prior says where codes lie before an image has been seen; new images are decoded
-# from draws from it. We try five.
+# The prior says where latent vectors lie before an image has been seen; new images are
+# decoded from draws from it. We try five.
 #
 # - ``StandardNormal``: a round cloud, with nothing to learn.
 # - ``MixtureOfGaussians``: several clouds, whose places and sizes are learned. For data
 #   that fall into groups.
 # - ``VampPrior`` (Tomczak and Welling, 2018): the mixture of the posteriors of some
-#   images, *pseudo-inputs*, which are learned. It lies by construction where codes are.
+#   images, *pseudo-inputs*, which are learned. It lies by construction where latent
+#   vectors are.
 # - ``NormalizingFlow``: a normal distribution, bent by an invertible network into
 #   almost any shape. The most flexible.
 # - A function of two lines, of which this library knows nothing.
 #
 # .. admonition:: Predict, then run
 #
-#    A prior that learns to be where the codes are charges less for the same codes. Will
-#    the rate of such a model be lower than with a standard normal prior?
+#    A prior that learns to be where the latent vectors are charges less for the same
+#    latent vectors. Will the rate of such a model be lower than with a standard normal
+#    prior?
 
 
 def student_t():
@@ -128,16 +130,16 @@ assert flow.elbo > base.elbo + 0.2 and flow.distortion < base.distortion - 0.2
 # %%
 # .. dropdown:: Answer
 #
-#    No, it is about the same. Training spends what it saves on codes that say more:
-#    it is the distortion that falls, and the ELBO that rises. Which of the three
+#    No, it is about the same. Training spends what it saves on latent vectors that say
+#    more: it is the distortion that falls, and the ELBO that rises. Which of the three
 #    priors that learn is best cannot be told from this training.
 #
 # These are short trainings: a difference of less than a nat may be luck, and gone with
 # another seed. To compare models in earnest, train them longer and several times.
 #
-# In the figure the points are the codes of the test digits, with one color for each
-# digit, and the lines enclose 50 and 95% of the prior's mass: draws from the prior lie
-# there.
+# In the figure the points are the latent vectors of the test digits, with one color for
+# each digit, and the lines enclose 50 and 95% of the prior's mass: draws from the prior
+# lie there.
 
 figure, panels = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
 panels[1, 2].set_axis_off()
@@ -152,13 +154,13 @@ plt.show()
 
 # %%
 # *When to choose which:* begin with ``StandardNormal``. If the samples are worse than
-# the reconstructions, the codes do not lie where the prior is (:doc:`09_is_it_good`):
-# take one of the three that learn.
+# the reconstructions, the latent vectors do not lie where the prior is
+# (:doc:`09_is_it_good`): take one of the three that learn.
 #
 # The posterior
 # -------------
-# The posterior guesses the codes of an image. ``DiagonalNormal`` is a cloud whose
-# dimensions are independent. The next two are more flexible, and cost more.
+# The posterior guesses the latent vectors of an image. ``DiagonalNormal`` is a cloud
+# whose dimensions are independent. The next two are more flexible, and cost more.
 #
 # - ``FullNormal``: a cloud that may be tilted, its dimensions being correlated.
 # - ``InverseAutoregressiveFlow`` (Kingma et al., 2016): a cloud that is bent by a flow,
@@ -220,16 +222,16 @@ assert free.rate > base.rate + 0.3
 # With IWAE log p(x) rises by more than 3 nats, and the gap between it and the ELBO widens
 # by more than 2, as announced. With free bits the rate rises.
 #
-# *When to choose which:* the ELBO. IWAE if log p(x) is what you will be judged by.
-# Free bits, or annealing, if the model does not use its codes. :doc:`/objectives` has
-# all of them, with their sources.
+# *When to choose which:* the ELBO. IWAE if log p(x) is what you will be judged by. Free
+# bits, or annealing, if the model does not use its latent vectors. :doc:`/objectives`
+# has all of them, with their sources.
 #
 # .. admonition:: Exercise
 #
-#    Put the codes on a sphere: the prior ``HypersphereUniform`` and the posterior
-#    ``PowerSpherical`` belong together, and their codes are points of length 1, here of
-#    three numbers. Check the length. Then decode points along the equator: where does the
-#    walk end?
+#    Put the latent vectors on a sphere: the prior ``HypersphereUniform`` and the
+#    posterior ``PowerSpherical`` belong together, and their latent vectors are points
+#    of length 1, here of three numbers. Check the length. Then decode points along the
+#    equator: where does the walk end?
 #
 #    .. dropdown:: Solution
 #

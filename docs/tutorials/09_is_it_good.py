@@ -97,9 +97,9 @@ assert abs(theirs.rate - ours.rate) < 1.5
 # .. dropdown:: Answer
 #
 #    The distortion alone, by more than 20 nats. The rate is nearly the same: the
-#    encoder is as sure of the code of a new image as of that of an old one, but the
-#    decoder has learned the old ones by heart, and knows less about what lies between
-#    them.
+#    encoder is as sure of the latent vector of a new image as of that of an old one,
+#    but the decoder has learned the old ones by heart, and knows less about what lies
+#    between them.
 #
 # ``fit`` takes images as ``validation=`` that are not trained on, and keeps the
 # weights of the epoch in which *their* loss was lowest. The images on which the model
@@ -252,12 +252,12 @@ def show(rows, names, columns=15):
 #
 #    Order the three models by the quality of their samples.
 
-codes = torch.randn(1000, D)
+z = torch.randn(1000, D)
 print(f"test images: {distance(x_test):.2f} from the nearest training image")
 print("                reconstructions   samples")
 rows, names, far = [x_test], ["test images"], {}
 for name, vae in models.items():
-    copies, samples = vae.reconstruct(x_test), vae.images(codes)
+    copies, samples = vae.reconstruct(x_test), vae.images(z)
     far[name] = distance(copies), distance(samples)
     print(f"{name:13s}{far[name][0]:15.2f}{far[name][1]:14.2f}")
     rows += [copies, samples]
@@ -281,8 +281,8 @@ assert gap["sigma 0.1"] > 1.5 * gap["sigma learned"] > 1.5 * gap["sigma 0.4"] > 
 #
 # The holes
 # ---------
-# A decoder has only ever seen codes of images, that is, draws from the *aggregate
-# posterior*
+# A decoder has only ever seen latent vectors of images, that is, draws from the
+# *aggregate posterior*
 #
 # .. math::
 #
@@ -299,15 +299,15 @@ assert gap["sigma 0.1"] > 1.5 * gap["sigma learned"] > 1.5 * gap["sigma 0.4"] > 
 #     \text{rate} = \underbrace{\mathbb E \left[\log q(z \mid x) - \log q(z)\right]}
 #     _{\text{information}} + \underbrace{\mathrm{KL}(q(z) \,\|\, p(z))}_{\text{mismatch}}.
 #
-# The first part says how well a code tells its image from the others. It cannot be
-# more than :math:`\log N`, at which every code names its image. The second part is
-# paid for nothing (ELBO surgery, Hoffman and Johnson, 2016). With 1,617 images we can
-# compute both, and :math:`\log N = 7.39`.
+# The first part says how well a latent vector tells its image from the others. It
+# cannot be more than :math:`\log N`, at which every latent vector names its image. The
+# second part is paid for nothing (ELBO surgery, Hoffman and Johnson, 2016). With 1,617
+# images we can compute both, and :math:`\log N = 7.39`.
 
 
 @torch.no_grad()
 def log_aggregate(vae, z):
-    """Return log q(z) of codes (S, D), over all training images."""
+    """Return log q(z) of latent vectors (S, D), over all training images."""
     q = vae.encode(x).base_dist
     log_q = q.log_prob(z[:, None]).sum(-1)  # (S, N)
     return log_q.logsumexp(1) - math.log(len(x))
@@ -343,11 +343,12 @@ assert parts["sigma 0.1"][2] > 0.9
 # %%
 # (A draw is in a hole, here, if the aggregate posterior is less than a tenth as dense
 # there as the prior.) With the deviation of 0.1 nearly every draw is in a hole. The
-# codes name their images, :math:`\log N` is all but reached, and more than 5 nats of
-# the rate are mismatch. With 0.4 there are hardly any holes, and the codes tell little.
+# latent vectors name their images, :math:`\log N` is all but reached, and more than 5
+# nats of the rate are mismatch. With 0.4 there are hardly any holes, and the latent
+# vectors tell little.
 #
-# Look at a plane, here the two dimensions in which the codes of the last model have
-# the highest rates:
+# Look at a plane, here the two dimensions in which the latent vectors of the last model
+# have the highest rates:
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 3.1), layout="constrained")
 for axis, (name, vae) in zip(panels, models.items(), strict=True):
@@ -357,25 +358,24 @@ for axis, (name, vae) in zip(panels, models.items(), strict=True):
     one, two = rates.topk(2).indices
     drawn = vae.prior().sample((len(x),))
     axis.scatter(drawn[:, one], drawn[:, two], s=3, color="0.7", label="prior")
-    axis.scatter(z[:, one], z[:, two], s=3, label="codes")
+    axis.scatter(z[:, one], z[:, two], s=3, label="latent vectors")
     axis.set(title=name, xlabel=f"$z_{one + 1}$", ylabel=f"$z_{two + 1}$")
     axis.set_aspect("equal", adjustable="datalim")
 panels[0].legend(loc="upper left", fontsize=8)
 plt.show()
 
 # %%
-# A prior that goes where the codes are
-# -------------------------------------
-# Nothing is wrong with the decoder of the sharp model; it is asked the wrong
-# questions. So let us leave both networks as they are, and replace the prior by one
-# that is fitted to the codes: a mixture of ten normal distributions. (Other ways are
-# to learn the prior together with the rest, as on :doc:`08_swap`, and a longer
-# training.)
+# A prior that goes where the latent vectors are
+# ----------------------------------------------
+# Nothing is wrong with the decoder of the sharp model; it is asked the wrong questions.
+# So let us leave both networks as they are, and replace the prior by one that is fitted
+# to the latent vectors: a mixture of ten normal distributions. (Other ways are to learn
+# the prior together with the rest, as on :doc:`08_swap`, and a longer training.)
 
 
-def mixture(codes, components=10):
-    """Return a mixture of normal distributions, fitted to codes (N, D)."""
-    fitted = GaussianMixture(components, random_state=0).fit(codes.numpy())
+def mixture(z, components=10):
+    """Return a mixture of normal distributions, fitted to latent vectors (N, D)."""
+    fitted = GaussianMixture(components, random_state=0).fit(z.numpy())
     weights, means, covariances = (
         torch.tensor(each, dtype=torch.float)
         for each in (fitted.weights_, fitted.means_, fitted.covariances_)
@@ -412,8 +412,8 @@ assert after[2] < before[2] - 0.15 and after[2] < far["sigma 0.1"][0] + 0.12
 # sphinx_gallery_end_ignore
 
 # %%
-# The mismatch falls, the ELBO rises by about as much, and the samples are nearly as good as
-# the reconstructions, from the same decoder.
+# The mismatch falls, the ELBO rises by about as much, and the samples are nearly as
+# good as the reconstructions, from the same decoder.
 #
 # Are they new? A sample that is a copy of a training image would have a distance of
 # nearly 0 from it; these are as far from the nearest as test images are.
@@ -445,8 +445,8 @@ assert after[2] < before[2] - 0.15 and after[2] < far["sigma 0.1"][0] + 0.12
 # .. admonition:: Exercise
 #
 #    Is ten the best number of components? Fit mixtures of 1, 3, 10, 30 and 100 to the
-#    codes of the training images, and compare the ELBO of training and of test images.
-#    Which number would you take, and why is more not always better?
+#    latent vectors of the training images, and compare the ELBO of training and of test
+#    images. Which number would you take, and why is more not always better?
 #
 #    .. dropdown:: Solution
 #

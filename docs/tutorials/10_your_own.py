@@ -178,14 +178,14 @@ def logistic(location, scale, family=WithMean):
 # %%
 # A posterior and a likelihood
 # ----------------------------
-# A posterior is called with images, a likelihood with codes. What has weights is an
-# ``nn.Module``. Codes come with any number of leading dimensions (importance samples
-# have one more), which a convolution does not take: so we fold them into one, and
-# unfold the images.
+# A posterior is called with images, a likelihood with latent vectors. What has weights
+# is an ``nn.Module``. Latent vectors come with any number of leading dimensions
+# (importance samples have one more), which a convolution does not take: so we fold them
+# into one, and unfold the images.
 
 
 class LogisticCodes(nn.Module):
-    """q(z|x), a logistic distribution for each dimension of the code."""
+    """q(z|x), a logistic distribution for each dimension of the latent vector."""
 
     def __init__(self, encoder):
         super().__init__()
@@ -307,7 +307,8 @@ plt.figure(reconstructions.with_log_likelihood(vae, images.test.select(slice(8))
 plt.show()
 
 # %%
-# Do the codes lie where the prior has its mass, in the ring, and not in its middle?
+# Do the latent vectors lie where the prior has its mass, in the ring, and not in its
+# middle?
 
 plt.figure(latents.scatter(embed(vae, images.train), images.train, vae=vae))
 plt.show()

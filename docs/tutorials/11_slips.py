@@ -93,7 +93,7 @@ assert (difference - 0.5 * torch.tensor(2.0).log()).abs().max() < 1e-5
 #    For :math:`\sqrt{1/2} = 0.707`, not for 1.
 #
 # It is the divergence from :math:`\mathcal N(0, \frac12)`, plus a constant.
-# Sampling from :math:`\mathcal N(0, 1)` afterward therefore draws codes that the
+# Sampling from :math:`\mathcal N(0, 1)` afterward therefore draws latent vectors that the
 # decoder has seldom seen. The recipe offers both: ``--as-published`` has the prior
 # :math:`\mathcal N(0, \frac12 I)`, and the default has the one that the text
 # announces.
@@ -113,20 +113,20 @@ plt.show()
 # Where do uniform samples fall?
 # ------------------------------
 # The source of ``cartoon`` decodes points drawn uniformly within the range of the
-# codes, and scales them by :math:`\max - \lvert \min \rvert`. Where a range
+# latent vectors, and scales them by :math:`\max - \lvert \min \rvert`. Where a range
 # contains 0, as that of a latent dimension does, the two nearly cancel. The right
 # formula is :math:`\min + u \, (\max - \min)`.
 #
 # .. admonition:: Predict, then run
 #
-#    With the right formula, are these points where the codes are?
+#    With the right formula, are these points where the latent vectors are?
 
-codes = torch.randn(5_000, 200)  # as the aggregate posterior should be
-low, high = codes.min(0).values, codes.max(0).values
+z = torch.randn(5_000, 200)  # as the aggregate posterior should be
+low, high = z.min(0).values, z.max(0).values
 u = torch.rand(1_000, 200)
 sliver, box = u * (high - low.abs()), low + u * (high - low)
-print(f"all codes lie in [{low.min():.2f}, {high.max():.2f}]; deviations:")
-print(f"codes                {codes.std():.2f}")
+print(f"all latent vectors lie in [{low.min():.2f}, {high.max():.2f}]; deviations:")
+print(f"latent vectors       {z.std():.2f}")
 print(f"u (max - |min|)      {sliver.std():.2f}")
 print(f"min + u (max - min)  {box.std():.2f}")
 
@@ -134,20 +134,20 @@ print(f"min + u (max - min)  {box.std():.2f}")
 # The first formula gives a sliver around 0, so that all images look like the mean
 # image. But in 200 dimensions the box is no better a place to look for images: its
 # corners hold nearly all of its volume, and its points are much farther from 0 than
-# any code:
+# any latent vector:
 
-for name, points in (("codes", codes), ("uniform in their box", box)):
+for name, points in (("latent vectors", z), ("uniform in their box", box)):
     norms = points.norm(dim=1)
     print(f"{name:21s} distance from 0: {norms.min():.1f} to {norms.max():.1f}")
 
 # sphinx_gallery_start_ignore
-assert box.norm(dim=1).min() > codes.norm(dim=1).max() and sliver.std() < 0.5
+assert box.norm(dim=1).min() > z.norm(dim=1).max() and sliver.std() < 0.5
 # sphinx_gallery_end_ignore
 
 # %%
 # .. dropdown:: Answer
 #
-#    No. Not one of them is as near to 0 as the farthest code.
+#    No. Not one of them is as near to 0 as the farthest latent vector.
 
 # %%
 # Can a Gaussian be anything?
@@ -172,8 +172,8 @@ print(f"one Gaussian: {single.log_prob(data).mean():.3f} nats for each value")
 print(f"a mixture:    {mixture.log_prob(data).mean():.3f}")
 
 # %%
-# (What rescues the variational autoencoder is its decoder: a Gaussian code that is
-# bent by a network is an infinite mixture.) The same source says that the
+# (What rescues the variational autoencoder is its decoder: a Gaussian latent vector
+# that is bent by a network is an infinite mixture.) The same source says that the
 # reconstruction loss is usually a squared error, but uses a cross-entropy on gray
 # levels: see :doc:`06_which_likelihood`.
 #
@@ -214,11 +214,11 @@ assert 0.4 < true_loss - scores.min(1).values.mean() < 0.7
 #
 # What is a sample?
 # -----------------
-# The source of ``cifar_resnet`` draws the codes of its samples with scale 0: every
-# "sample" is the same image.
+# The source of ``cifar_resnet`` draws the latent vectors of its samples with scale 0:
+# every "sample" is the same image.
 
 drawn = torch.normal(torch.zeros(16, 256), 0.0)
-print(f"16 codes, of which different: {len(drawn.unique(dim=0))}")
+print(f"16 latent vectors, of which different: {len(drawn.unique(dim=0))}")
 
 # sphinx_gallery_start_ignore
 assert len(drawn.unique(dim=0)) == 1

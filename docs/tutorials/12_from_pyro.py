@@ -136,7 +136,7 @@ assert abs(losses[0] - losses[1]) < 1e-3 * losses[0]
 #      - the same; with distortion and rate beside it
 #    * - ``vae.reconstruct_img(x)``
 #      - ``vae.reconstruct(x)``
-#    * - t-SNE of the codes
+#    * - t-SNE of the latent vectors
 #      - a picture of the report, ``latents.scatter``
 
 settings = {"batch_size": 128, "learning_rate": 1e-2, "progress": False}
@@ -213,12 +213,12 @@ def joined(*parts):
 # %%
 # cvae
 # ----
-# The *conditional* variational autoencoder (Sohn, Lee and Yan, 2015) completes
-# images. It is given a part of an image, here the left half, and draws the rest. There
-# are three networks: a prior :math:`p(z \mid c)`, which sees only the given half; a
+# The *conditional* variational autoencoder (Sohn, Lee and Yan, 2015) completes images.
+# It is given a part of an image, here the left half, and draws the rest. There are
+# three networks: a prior :math:`p(z \mid c)`, which sees only the given half; a
 # posterior :math:`q(z \mid c, x)`, which sees all of the image; and a decoder
-# :math:`p(x \mid c, z)`. The decoder is given the code, and the features that the
-# prior's network has found in the half.
+# :math:`p(x \mid c, z)`. The decoder is given the latent vector, and the features that
+# the prior's network has found in the half.
 
 x = digits.train.as_float(slice(None))
 x_test = digits.test.as_float(slice(None))
@@ -260,7 +260,7 @@ class Conditional(nn.Module):
 
     @torch.no_grad()
     def complete(self, x, draws):
-        """Return completions (draws, B, C, H, W), each of another code."""
+        """Return completions (draws, B, C, H, W), each of another latent vector."""
         features = self.given(x * left)
         mean, log_variance = self.prior_head(features).chunk(2, -1)
         prior = dist.Normal(mean, (log_variance / 2).exp())
@@ -288,8 +288,8 @@ svi = SVI(
 train(conditional, svi.step, epochs=40)
 
 # %%
-# As the tutorial does, we compare it with a network without a code, the *baseline*,
-# which predicts the right half from the left, by the squared error.
+# As the tutorial does, we compare it with a network without a latent vector, the
+# *baseline*, which predicts the right half from the left, by the squared error.
 
 torch.manual_seed(0)
 baseline = nn.Sequential(
@@ -363,10 +363,10 @@ assert error < error_of_average < error_of_draw and elbo > log_p + 2
 # ------
 # The *semi-supervised* variational autoencoder (Kingma, Rezende, Mohamed and Welling,
 # 2014) has images of which only a few are labeled. Its story is: draw a digit
-# :math:`y`, draw a code :math:`z`, and draw the image from both. So :math:`z` is left
-# with what the digit does not say, the handwriting. Where the label is known, it is
-# observed. Where it is not, it is a latent variable like the other, and the guide has a
-# classifier :math:`q(y \mid x)` for it.
+# :math:`y`, draw a latent vector :math:`z`, and draw the image from both. So :math:`z`
+# is left with what the digit does not say, the handwriting. Where the label is known,
+# it is observed. Where it is not, it is a latent variable like the other, and the guide
+# has a classifier :math:`q(y \mid x)` for it.
 #
 # A draw of a label has no gradient. But there are only ten: ``config_enumerate`` has
 # Pyro run the program with all of them, and ``TraceEnum_ELBO`` adds up the outcomes,
@@ -481,7 +481,7 @@ assert accuracy(semi.classifier) > accuracy(alone) + 0.02
 #    with others the gain may be larger, or none. On MNIST it is large.)
 #
 # And since digit and handwriting are separate now, we can draw all ten digits in one
-# hand: each row below has one code, and each column one digit.
+# hand: each row below has one latent vector, and each column one digit.
 
 with torch.no_grad():
     hands = torch.randn(5, 1, D)

@@ -1,4 +1,4 @@
-"""Compare autoencoders with principal component analysis, at several sizes of code.
+"""Compare autoencoders with principal component analysis, at several sizes of latent vector.
 
 At every size the network leaves little more than half of the error of PCA: a curved
 surface passes much closer to the digits than a plane. In squared error, the gain is

@@ -23,7 +23,7 @@ decoder = networks.MLPDecoder(D + 10, shape, (128,))
 
 
 def model(x, y):
-    """Draw a code, and score images x (B, C, H, W) of the digits y (B,)."""
+    """Draw a latent vector, and score images x (B, C, H, W) of the digits y (B,)."""
     pyro.module("decoder", decoder)
     with pyro.plate("images", len(x)):
         z = pyro.sample("z", dist.Normal(torch.zeros(D), 1.0).to_event(1))
@@ -32,7 +32,7 @@ def model(x, y):
 
 
 def guide(x, y):
-    """Draw a code for each image x of the digits y."""
+    """Draw a latent vector for each image x of the digits y."""
     pyro.module("encoder", encoder)
     pyro.module("head", head)
     features = torch.cat([encoder(x), nn.functional.one_hot(y, 10)], -1)

@@ -1,6 +1,6 @@
-"""Compare models with codes of two and of eight numbers.
+"""Compare models with latent vectors of two and of eight numbers.
 
-The distortion falls, because the code can say more, and the rate rises, because to
+The distortion falls, because the latent vector can say more, and the rate rises, because to
 say more costs more. The ELBO says whether it was worth it: it is higher with eight.
 """
 
@@ -22,7 +22,7 @@ shape = images.image_shape
 
 
 def train(size):
-    """Return the numbers of a model with codes of `size` numbers."""
+    """Return the numbers of a model with latent vectors of `size` numbers."""
     torch.manual_seed(0)
     decoder = networks.MLPDecoder(size, shape)
     encoder = networks.MLPEncoder(shape)

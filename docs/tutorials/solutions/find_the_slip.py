@@ -1,6 +1,6 @@
 """Find the slip: the KL is averaged over the dimensions, too, and not only over images.
 
-The KL of an image is the sum over the dimensions of its code. With the mean in its place
+The KL of an image is the sum over the dimensions of its latent vector. With the mean in its place
 it is weighted by 1/D: the more dimensions there are, the less each costs, although none
 of the new ones says anything.
 """
@@ -27,7 +27,7 @@ found = {}
 print("dimensions   as published   exact   ratio")
 for extra in (0, 8, 24):
     idle = torch.zeros(64, extra)  # these dimensions are the prior's
-    code = torch.cat([mean, idle], 1), torch.cat([log_variance, idle], 1)
-    found[8 + extra] = published(*code).item(), exact(*code).item()
+    latent = torch.cat([mean, idle], 1), torch.cat([log_variance, idle], 1)
+    found[8 + extra] = published(*latent).item(), exact(*latent).item()
     wrong, right = found[8 + extra]
     print(f"{8 + extra:10d}{wrong:15.3f}{right:8.3f}{right / wrong:8.1f}")

@@ -1,8 +1,8 @@
-"""Compare priors that are mixtures of 1 to 100 components, fitted to the codes.
+"""Compare priors that are mixtures of 1 to 100 components, fitted to the latent vectors.
 
 On the training images more components are better: with many, the mixture puts one on
-every few codes. On the test images the ELBO has a maximum at a middling number; after
-it the prior has learned the codes of the training images by heart.
+every few latent vectors. On the test images the ELBO has a maximum at a middling number; after
+it the prior has learned the latent vectors of the training images by heart.
 """
 
 import pyro.distributions as dist
@@ -31,12 +31,12 @@ vae = VAE(
 settings = {"epochs": 20, "batch_size": 128, "learning_rate": 1e-2}
 fit(vae, digits.train, progress=False, **settings)
 with torch.no_grad():
-    codes = vae.encode(digits.train.as_float(slice(None))).sample()
+    z = vae.encode(digits.train.as_float(slice(None))).sample()
 
 
 def with_mixture(components):
-    """Return the same model, whose prior is a mixture that was fitted to the codes."""
-    fitted = GaussianMixture(components, random_state=0).fit(codes.numpy())
+    """Return the same model, whose prior is a mixture that was fitted to the latent vectors."""
+    fitted = GaussianMixture(components, random_state=0).fit(z.numpy())
     weights, means, covariances = (
         torch.tensor(each, dtype=torch.float)
         for each in (fitted.weights_, fitted.means_, fitted.covariances_)

@@ -1,6 +1,6 @@
-"""Put the codes on a sphere of three coordinates.
+"""Put the latent vectors on a sphere of three coordinates.
 
-All codes have length 1, so none can be far from the others, and there is no middle that
+All latent vectors have length 1, so none can be far from the others, and there is no middle that
 they are pulled to. A walk along the equator ends where it began.
 """
 
@@ -38,7 +38,7 @@ print(found)
 x = digits.test.as_float(slice(None))
 with torch.no_grad():
     lengths = vae.encode(x).sample().norm(dim=1)
-print(f"lengths of codes: {lengths.min():.4f} to {lengths.max():.4f}")
+print(f"lengths of latent vectors: {lengths.min():.4f} to {lengths.max():.4f}")
 
 angles = torch.linspace(0, 2 * math.pi, 13)
 equator = torch.stack([angles.cos(), angles.sin(), 0 * angles], -1)
