@@ -6,7 +6,6 @@ import inspect
 import json
 import pkgutil
 import sys
-import warnings
 from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
@@ -41,8 +40,6 @@ import live  # noqa: E402
 import sources  # noqa: E402
 import thumbnails  # noqa: E402
 
-# Zuko's distributions do not say what Pyro asks; a page need not show where Zuko is installed.
-warnings.filterwarnings("ignore", message=".*does not define `arg_constraints`")
 torch.set_num_threads(1)  # What pages assert does not depend on the number of cores.
 
 project = "pyro_vae"

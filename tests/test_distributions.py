@@ -47,6 +47,15 @@ def test_importing_the_library_leaves_validation_on():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("order", ["pyro_vae, zuko", "zuko, pyro_vae"])
+def test_zukos_own_flows_do_not_warn_beside_the_library(order):
+    program = (
+        f"import {order}; from torch.distributions import Distribution as D; "
+        "D.set_default_validate_args(True); print(zuko.flows.MAF(2, transforms=1)())"
+    )
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", program], check=True)
+
+
 # ---------------------------------------------------------------------------------------- pixels
 
 

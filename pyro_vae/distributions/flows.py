@@ -1,5 +1,6 @@
 """Normalizing flows: Zuko's, as Pyro distributions, and planar transforms."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,9 +30,14 @@ def _unchanged(owner: type, *names: str) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-# Importing Zuko switches off the validation of every distribution in the process.
+# Importing Zuko switches off the validation of every distribution in the process, and declares that
+# the arguments of none are constrained. Its own classes rely on the second, and would warn without.
 with _unchanged(Distribution, "_validate_args", "arg_constraints"):
     import zuko
+_class: Any
+for _class in filter(inspect.isclass, vars(zuko.distributions).values()):
+    if _class.__module__ == zuko.distributions.__name__ and "arg_constraints" not in vars(_class):
+        _class.arg_constraints = {}
 
 
 class Flow(ZukoToPyro):
@@ -64,7 +70,7 @@ class Flow(ZukoToPyro):
                 raise ArgumentTypeError(
                     f"Flow: {name} must be a {kind.__name__}, got {type(value).__name__}."
                 )
-        self._flow = _NormalizingFlow(transform, base)
+        self._flow = zuko.distributions.NormalizingFlow(transform, base)
         super().__init__(self._flow)
         self._last: tuple[Tensor, Tensor] | None = None
 
@@ -160,9 +166,3 @@ def _solve(c: Tensor, k: Tensor, b: Tensor) -> Tensor:
         a = (low + high) / 2
     bent = torch.tanh(a + b)
     return a - (a + k * bent - c) / (1 + k * (1 - bent.square()))
-
-
-class _NormalizingFlow(zuko.distributions.NormalizingFlow):
-    """Zuko's flow, which otherwise relies on its change to torch's base class."""
-
-    arg_constraints: dict[str, Constraint] = {}
