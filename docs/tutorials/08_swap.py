@@ -123,16 +123,32 @@ for name, vae in models.items():
 base = results["StandardNormal"]
 for name in ("MixtureOfGaussians", "VampPrior", "NormalizingFlow"):
     assert abs(results[name].rate - base.rate) < 0.6
-flow = results["NormalizingFlow"]
-assert flow.elbo > base.elbo + 0.2 and flow.distortion < base.distortion - 0.2
+    assert results[name].distortion < base.distortion - 1.2
+    assert results[name].elbo > base.elbo + 1.2
+tails = results["a function: Student-t"]
+assert tails.elbo < base.elbo - 1 and abs(tails.rate - base.rate) < 0.4
+ones = torch.ones(1)
+assert (
+    -0.15
+    < dist.StudentT(4.0).log_prob(ones) - dist.Normal(0, 1).log_prob(ones)
+    < -0.1
+)
 # sphinx_gallery_end_ignore
 
 # %%
 # .. dropdown:: Answer
 #
-#    No, it is about the same. Training spends what it saves on latent vectors that say
-#    more: it is the distortion that falls, and the ELBO that rises. Which of the three
+#    No, it is about the same. For the *same* latent vectors such a prior does charge
+#    less. But training goes on as long as a nat of rate buys more than a nat of
+#    distortion, and what was saved can be spent: clouds become narrower, and lie farther
+#    apart, until the rate is about what it was. The gain is seen in the distortion, which
+#    falls by some 2 nats, and so the ELBO rises by nearly as much. Which of the three
 #    priors that learn is best cannot be told from this training.
+#
+# The Student-t prior has the lowest ELBO. Its heavy tails hold mass that no image needs,
+# so there is less of it in the middle, where the latent vectors are. At a distance of 1
+# this costs about a tenth of a nat in each dimension. That is little beside the whole
+# difference; the rest of it is distortion.
 #
 # These are short trainings: a difference of less than a nat may be luck, and gone with
 # another seed. To compare models in earnest, train them longer and several times.
@@ -214,13 +230,14 @@ for name, objective in [
 # sphinx_gallery_start_ignore
 iwae, free = results["IWAE, 10 samples"], results["free bits, 2 nats each"]
 gaps = [each.log_likelihood - each.elbo for each in (base, iwae)]
-assert iwae.log_likelihood > base.log_likelihood + 3 and gaps[1] > gaps[0] + 2
-assert free.rate > base.rate + 0.3
+assert abs(iwae.log_likelihood - base.log_likelihood - 6) < 1.5
+assert abs(gaps[0] - 1) < 0.5 and abs(gaps[1] - 6) < 1.5
+assert abs(free.rate - base.rate - 0.7) < 0.35
 # sphinx_gallery_end_ignore
 
 # %%
-# With IWAE log p(x) rises by more than 3 nats, and the gap between it and the ELBO widens
-# by more than 2, as announced. With free bits the rate rises.
+# With IWAE log p(x) rises by some 6 nats, and the gap between it and the ELBO widens from
+# 1 nat to 6, as announced. With free bits the rate rises, here by about 0.7 nats.
 #
 # *When to choose which:* the ELBO. IWAE if log p(x) is what you will be judged by. Free
 # bits, or annealing, if the model does not use its latent vectors. :doc:`/objectives`
