@@ -12,9 +12,10 @@ Bring your own
    *You need to know* :doc:`04_the_same_in_pyro`, for distributions and their shapes.
    *20 minutes.*
 
-Any callable that returns a Pyro distribution fits a slot. On this page everything is
-replaced, one thing after the other: images, networks, prior, posterior, likelihood
-and training. You will seldom need all of it; each part works alone.
+A model has three *slots*, for its prior, its likelihood and its posterior. Any callable
+that returns a Pyro distribution of the right shape fits one. On this page everything is
+replaced, one thing after the other: images, networks, prior, posterior, likelihood and
+training. You will seldom need all of it; each part works alone.
 
 Images
 ------
@@ -252,7 +253,7 @@ found = evaluate(vae, images.test, samples=500)
 print(found)
 
 # sphinx_gallery_start_ignore
-assert found.active_units == 2 and found.rate > 2.5
+assert found.active_units == 2 and found.rate > 2.5 and found.untrusted > 0.7
 mean_image = images.train.as_float(slice(None)).mean(0)
 x_test = images.test.as_float(slice(None))
 error = (vae.reconstruct(x_test) - x_test).square().sum((1, 2, 3)).mean()
@@ -260,9 +261,18 @@ assert error < 0.75 * (mean_image - x_test).square().sum((1, 2, 3)).mean()
 # sphinx_gallery_end_ignore
 
 # %%
+# Two things in these numbers deserve a second look. The loss of the images that are held
+# out is much higher than that of the others: with 400 images the networks soon learn
+# them by heart. And for most test images the estimate of log p(x) is called unreliable,
+# because their Pareto k is above 0.7 (:doc:`09_is_it_good`): a few of the 500 weights
+# make up nearly the whole sum. Such an estimate is a lower bound, most likely too low,
+# and other draws would give another one. The ELBO is not affected. To report log p(x),
+# take many more samples, or a posterior that is closer to the true one, until the share
+# is small.
+#
 # ``precision="bfloat16"`` would run the networks in autocast, and leave distributions
-# and bounds in full precision; it is worth it on a graphics card. A callback can just
-# as well write for TensorBoard:
+# and bounds in full precision; it is worth it on a graphics card. A callback can write
+# a log for TensorBoard, too:
 #
 # .. code-block:: python
 #
