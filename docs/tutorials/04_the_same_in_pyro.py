@@ -397,9 +397,11 @@ assert losses[-1] < losses[0] - 5
 # sphinx_gallery_end_ignore
 
 # %%
-# This is what ``pyro_vae`` is built on. Its ``VAE`` is these two functions, with
-# the three distributions as arguments; and whatever you put there, it trains,
-# evaluates and draws (at :doc:`/draw`, such a model runs in the page):
+# This is what ``pyro_vae`` is built on. Its ``VAE`` is these two functions, with the
+# three distributions as arguments. The places of the three are called *slots*: each
+# takes any callable that returns a Pyro distribution, and whatever you put there is
+# trained, evaluated and drawn in the same way. (At :doc:`/draw`, such a model runs in
+# the page.)
 
 
 def prior():
@@ -418,7 +420,7 @@ def posterior(x):
     return dist.Normal(mean, (log_variance / 2).exp()).to_event(1)
 
 
-vae = VAE(prior, likelihood, posterior)  # Its three places are called slots.
+vae = VAE(prior, likelihood, posterior)
 losses = []
 for program in ((model, guide), (vae.model, vae.guide)):
     torch.manual_seed(1)

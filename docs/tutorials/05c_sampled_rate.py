@@ -99,9 +99,9 @@ plt.show()
 # A batch
 # -------
 # Training averages over a batch, and what matters is the noise of that average.
-# Take 256 latent dimensions, as in the recipe ``cifar_resnet``, and posteriors with
-# many different means and standard deviations; then estimate the rate of the batch
-# from one draw for each image, many times over.
+# Take 256 latent dimensions, as many as an article on CIFAR-10 has (:doc:`11_slips`), and
+# posteriors with many different means and standard deviations. Then estimate the rate of
+# the batch from one draw for each image, many times over.
 #
 # .. admonition:: Predict, then run
 #
@@ -126,7 +126,7 @@ for images in (1, 32, 128):
     exact = kl_divergence(q, standard).mean()
     error = drawn.std() / exact
     estimate = f"{drawn.mean():.2f} +- {drawn.std():.2f} nats per image"
-    print(f"{images:3d} images: KL {exact:.2f}, drawn {estimate}: {error:.1%} off")
+    print(f"B = {images:3d}: KL {exact:.2f}, drawn {estimate}: {error:.1%} off")
     # sphinx_gallery_start_ignore
     assert exact > 200 and (images < 32 or error < 0.011)
     # sphinx_gallery_end_ignore

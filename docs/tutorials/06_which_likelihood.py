@@ -164,7 +164,7 @@ show(
 outcome = {name[0]: (error, rate) for name, (_, error, rate) in found.items()}
 assert all(outcome[each][1] < 0.01 for each in "126")
 assert all(outcome[each][0] > 0.97 * error_of_mean for each in "126")
-assert outcome["3"][1] < math.log(2) and outcome["3"][0] > 0.8 * error_of_mean
+assert 0.05 < outcome["3"][1] < 0.2 and outcome["3"][0] > 0.8 * error_of_mean
 assert all(outcome[each][1] > 3 for each in "45") and outcome["7"][1] > 2
 assert all(outcome[each][0] < 0.7 * error_of_mean for each in "457")
 assert outcome["4"][1] > outcome["5"][1] + 1
@@ -175,8 +175,8 @@ assert outcome["4"][1] > outcome["5"][1] + 1
 #
 #    Programs 1, 2 and 6. Their decoders return the mean image, whatever the latent
 #    vector, and the error is that of the mean image. Program 3 comes close: its latent
-#    vectors tell less than one bit, and its images are nearly all the same. Programs 4,
-#    5 and 7 have learned.
+#    vectors tell some 0.1 nats, and its images are nearly all the same. Programs 4, 5
+#    and 7 have learned.
 #
 # Nothing is wrong with the networks, nor with the optimizer. What differs is how
 # much a squared error of 1 is worth, in nats.
@@ -306,11 +306,12 @@ plt.show()
 # %%
 # The five articles
 # -----------------
-# The recipes of this library rebuild five published articles (six systems), each as
-# a Pyro program of three distributions. So that no reading has to be believed, we
-# write down each loss as its article has it, and compare it with ours, on a few
-# images and with untrained networks. :math:`P` is the number of values in an image
-# of that system.
+# Five published articles describe six systems, and this library rebuilds each of them as
+# a *recipe*: a data set, a model and the settings of its training under one name
+# (:doc:`/recipes`). The model is a Pyro program of three distributions. You need not
+# take our word for it that the losses agree: we write down each loss as its article has
+# it, and compare it with ours, on a few images and with untrained networks. :math:`P` is
+# the number of values in an image of that system.
 
 
 def kl_of(q):
@@ -477,7 +478,7 @@ print(f"sigma {learned.likelihood.scale.item():.3f}")
 print(evaluate(learned, digits.test).verdict)
 
 # sphinx_gallery_start_ignore
-assert 0.1 < learned.likelihood.scale.item() < 0.25
+assert abs(learned.likelihood.scale.item() - 0.2) < 0.04
 assert evaluate(learned, digits.test).rate > 3
 # sphinx_gallery_end_ignore
 
@@ -486,7 +487,7 @@ assert evaluate(learned, digits.test).rate > 3
 #
 #    No. The error of the mean image, about 0.27, is already small enough a deviation
 #    for a latent vector to be worth something; and the deviation falls together with
-#    the error, to between 0.1 and 0.25.
+#    the error, to about 0.2.
 #
 # Do they sum to one?
 # -------------------
@@ -657,11 +658,14 @@ assert 7 < found_normal.bits_per_dimension < 8
 #
 # .. admonition:: Exercise
 #
-#    You find a program whose loss is ``100 * F.l1_loss(x_hat, x) + 0.01 * kl.sum()``,
-#    for images of 3x64x64 in batches of 32. Which likelihood is it, and which
-#    parameter has it, at :math:`\beta = 1`? Check that its gradient points in the
-#    same direction as that of your ELBO. *Hint:* a Laplace density is
-#    :math:`\frac{1}{2b} e^{-|x - \hat x|/b}`.
+#    A program for images of 3x64x64, in batches of 32, has the loss
+#    ``100 * F.l1_loss(x_hat, x) + 0.01 * kl.sum()``. Here ``F.l1_loss`` is the mean
+#    absolute error over all values of the batch, and ``kl`` has the shape (B, D). Up to
+#    a factor and a constant this is minus the ELBO of a model with a Laplace likelihood,
+#    whose density is :math:`\frac{1}{2b} e^{-|x - \hat x|/b}`. Which scale :math:`b`
+#    does it have if :math:`\beta = 1`? Then check your answer by computing two
+#    gradients, that of the program's loss and that of minus your ELBO: they must point
+#    in the same direction.
 #
 #    .. dropdown:: Solution
 #

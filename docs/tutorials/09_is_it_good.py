@@ -89,14 +89,14 @@ axes.legend()
 plt.show()
 
 # sphinx_gallery_start_ignore
-assert theirs.distortion - ours.distortion > 20
+assert abs(theirs.distortion - ours.distortion - 29) < 5
 assert abs(theirs.rate - ours.rate) < 1.5
 # sphinx_gallery_end_ignore
 
 # %%
 # .. dropdown:: Answer
 #
-#    The distortion alone, by more than 20 nats. The rate is nearly the same: the
+#    The distortion alone, by some 29 nats. The rate is nearly the same: the
 #    encoder is as sure of the latent vector of a new image as of that of an old one,
 #    but the decoder has learned the old ones by heart, and knows less about what lies
 #    between them.
@@ -335,7 +335,7 @@ for name, vae in models.items():
 
 # sphinx_gallery_start_ignore
 assert f"{math.log(len(x)):.2f}" == "7.39"
-assert parts["sigma 0.1"][0] > 6.5 and parts["sigma 0.1"][1] > 5
+assert parts["sigma 0.1"][0] > 6.5 and abs(parts["sigma 0.1"][1] - 8) < 1.5
 assert parts["sigma 0.4"][1] < 0.6 and parts["sigma 0.4"][2] < 0.1
 assert parts["sigma 0.1"][2] > 0.9
 # sphinx_gallery_end_ignore
@@ -343,8 +343,8 @@ assert parts["sigma 0.1"][2] > 0.9
 # %%
 # (A draw is in a hole, here, if the aggregate posterior is less than a tenth as dense
 # there as the prior.) With the deviation of 0.1 nearly every draw is in a hole. The
-# latent vectors name their images, :math:`\log N` is all but reached, and more than 5
-# nats of the rate are mismatch. With 0.4 there are hardly any holes, and the latent
+# latent vectors name their images, :math:`\log N` is all but reached, and some 8 nats
+# of the rate are mismatch. With 0.4 there are hardly any holes, and the latent
 # vectors tell little.
 #
 # Look at a plane, here the two dimensions in which the latent vectors of the last model

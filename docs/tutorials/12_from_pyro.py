@@ -185,13 +185,14 @@ for name, found in (
     print(f"{name:20s}{found.elbo:10.2f}{found.distortion:13.2f}{found.rate:8.2f}")
 
 # sphinx_gallery_start_ignore
-assert abs(theirs.elbo - ours.elbo) < 0.1 and theirs.elbo > standard.elbo + 0.5
+assert abs(theirs.elbo - ours.elbo) < 0.1
+assert abs(theirs.elbo - standard.elbo - 1) < 0.4
 # sphinx_gallery_end_ignore
 
 # %%
 # The last two rows are the same, because ``priors.NormalizingFlow`` is this very flow,
 # with what a checkpoint needs around it; ``family`` chooses between the affine
-# transforms of the tutorial and splines. Either raises the ELBO by more than half a nat.
+# transforms of the tutorial and splines. Either raises the ELBO by about a nat.
 #
 # A condition
 # -----------
@@ -348,7 +349,7 @@ figure.subplots_adjust(left=0.16, right=0.99, bottom=0.01, top=0.99, hspace=0.05
 plt.show()
 
 # sphinx_gallery_start_ignore
-assert error < error_of_average < error_of_draw and elbo > log_p + 2
+assert error < error_of_average < error_of_draw and abs(elbo - log_p - 4) < 1.5
 # sphinx_gallery_end_ignore
 
 # %%
@@ -356,8 +357,8 @@ assert error < error_of_average < error_of_draw and elbo > log_p + 2
 #
 #    The baseline has the lower error, since it was trained for nothing else: where two
 #    endings are possible it draws their average, which is a blur, and off by little.
-#    The conditional autoencoder draws one of them, and each time another. To half
-#    images it gives by far the higher probability, more than 2 nats.
+#    The conditional autoencoder draws one of them, and another each time. It makes the
+#    right halves more probable by some 4 nats.
 #
 # ss-vae
 # ------
@@ -469,16 +470,16 @@ print(f"from 20 labeled images:               {accuracy(alone):.0%}")
 print(f"with 1,617 images without labels, too: {accuracy(semi.classifier):.0%}")
 
 # sphinx_gallery_start_ignore
-assert 0.75 < accuracy(alone) < 0.9
-assert accuracy(semi.classifier) > accuracy(alone) + 0.02
+assert 0.77 < accuracy(alone) < 0.87
+assert abs(accuracy(semi.classifier) - accuracy(alone) - 0.05) < 0.035
 # sphinx_gallery_end_ignore
 
 # %%
 # .. dropdown:: Answer
 #
-#    More than three quarters: these small digits are easy. The images without labels
-#    add a few points to that. (It is a matter of luck which twenty images are labeled;
-#    with others the gain may be larger, or none. On MNIST it is large.)
+#    Some four fifths: these small digits are easy. The images without labels add about 5
+#    percentage points to that. (It is a matter of luck which twenty images are labeled:
+#    with others there may be more to gain, or nothing. On MNIST there is much.)
 #
 # And since digit and handwriting are separate now, we can draw all ten digits in one
 # hand: each row below has one latent vector, and each column one digit.
