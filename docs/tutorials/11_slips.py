@@ -7,7 +7,11 @@ Reading the five articles
    Read any of the five articles that this library rebuilds, with its recipe beside it;
    recognize mistakes that are easily made, and check for them in other programs.
 
-   *You need to know* :doc:`05_the_bound` and :doc:`06_which_likelihood`. *15 minutes.*
+   *You need to know* :doc:`05_the_bound`, :doc:`06_which_likelihood` and, for the
+   aggregate posterior, :doc:`09_is_it_good`. *15 minutes.*
+
+A *recipe* is a data set, a model and the settings of its training under one name. Most
+recipes of this library rebuild a system that an article describes:
 
 .. list-table::
    :header-rows: 1
@@ -22,36 +26,38 @@ Reading the five articles
    * - `A Gentle Introduction to Variational Autoencoders
        <https://jianzhongdev.github.io/VisionTechInsights/posts/gentle_introduction_to_variational_autoencoders/>`_
        (Zhong, Vision Tech Insights, 2024)
-     - linear layers on MNIST, described by a list
+     - linear layers on MNIST, their sizes given as a list
      - ``mnist_fc``
    * - Variational Autoencoder in TensorFlow (Sharma, `LearnOpenCV
        <https://learnopencv.com>`_, 2021)
      - batch-normalized convolutions on Fashion-MNIST, and on Cartoon Set
      - ``fashion_batchnorm``, ``cartoon``
    * - Variational AutoEncoders (VAE) with PyTorch (van de Kleut)
-     - one hidden layer on MNIST; walks through the latent space
+     - one hidden layer on MNIST, and walks through the latent space
      - ``mnist_mlp``
    * - Variational Autoencoder Demystified With PyTorch Implementation (Falcon, 2020;
        `code <https://github.com/williamFalcon/pytorch-lightning-vae>`_)
-     - residual networks on CIFAR-10, a sampled rate
+     - residual networks on CIFAR-10, with a rate estimated from draws
      - ``cifar_resnet``
 
-``pyro-vae train RECIPE`` trains each with our settings, and ``--as-published`` with
-those of the article. :doc:`/recipes` has the networks, and :doc:`06_which_likelihood`
-the losses.
+``pyro-vae train RECIPE`` trains each with our settings. With the option
+``--as-published`` it keeps the article's model, loss, learning-rate schedule and use of
+the test images. :doc:`/recipes` has the networks, and :doc:`06_which_likelihood` the
+losses.
 
 Articles contain mistakes. This page does not list them to blame the authors, from whom
-one learns a great deal, but because each raises a question that is worth asking of any
-variational autoencoder. ``--as-published`` keeps a source's model, loss, schedule and
-use of the test images. The mistakes are corrected even then, except for the first: it
-is part of a loss, and is kept and named.
+there is a great deal to learn, but because each raises a question that is worth asking
+of any variational autoencoder. Our programs correct the mistakes even with
+``--as-published``, with two exceptions: the first one below, which is part of a loss, and
+the use of the test images.
 
 Which prior does a penalty belong to?
 -------------------------------------
-The source of ``mnist_mlp`` penalizes :math:`\sum_d (\sigma_d^2 + \mu_d^2 - \log
-\sigma_d - \frac12)` and calls it the divergence from :math:`\mathcal N(0, 1)`.
-That is :math:`\frac12 (\sigma^2 + \mu^2 - 1) - \log \sigma`. Without the half the
-penalty has another minimum.
+The article behind ``mnist_mlp`` adds :math:`\sum_d (\sigma_d^2 + \mu_d^2 - \log \sigma_d
+- \frac12)` to its loss, and calls it the divergence of the posterior from
+:math:`\mathcal N(0, I)`. That divergence is :math:`\sum_d \left[\frac12 (\sigma_d^2 +
+\mu_d^2 - 1) - \log \sigma_d\right]` (:doc:`05_the_bound`). Without the factor of one half
+in front of the squares, the penalty has its minimum elsewhere.
 
 .. admonition:: Predict, then run
 
@@ -93,10 +99,10 @@ assert (difference - 0.5 * torch.tensor(2.0).log()).abs().max() < 1e-5
 #    For :math:`\sqrt{1/2} = 0.707`, not for 1.
 #
 # It is the divergence from :math:`\mathcal N(0, \frac12)`, plus a constant.
-# Sampling from :math:`\mathcal N(0, 1)` afterward therefore draws latent vectors that the
-# decoder has seldom seen. The recipe offers both: ``--as-published`` has the prior
-# :math:`\mathcal N(0, \frac12 I)`, and the default has the one that the text
-# announces.
+# Training therefore pulls the latent vectors into a smaller cloud than announced, and
+# draws from :math:`\mathcal N(0, I)` afterward are often farther out than any the decoder
+# has seen. The recipe offers both: with ``--as-published`` its prior is :math:`\mathcal
+# N(0, \frac12 I)`, and by default it is the one that the text announces.
 
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 axes.plot(sigma, penalty, label="the penalty")
@@ -112,10 +118,12 @@ plt.show()
 # %%
 # Where do uniform samples fall?
 # ------------------------------
-# The source of ``cartoon`` decodes points drawn uniformly within the range of the
-# latent vectors, and scales them by :math:`\max - \lvert \min \rvert`. Where a range
-# contains 0, as that of a latent dimension does, the two nearly cancel. The right
-# formula is :math:`\min + u \, (\max - \min)`.
+# To make new images, the article behind ``cartoon`` wants points drawn uniformly from the
+# range of the latent vectors, between the smallest and the largest value of each
+# dimension. It computes them as :math:`u \, (\max - \lvert \min \rvert)`, with u uniform
+# in [0, 1). The range of a latent dimension contains 0, so that the minimum is negative
+# and about as large as the maximum: the two nearly cancel. The right formula is
+# :math:`\min + u \, (\max - \min)`.
 #
 # .. admonition:: Predict, then run
 #
@@ -131,10 +139,10 @@ print(f"u (max - |min|)      {sliver.std():.2f}")
 print(f"min + u (max - min)  {box.std():.2f}")
 
 # %%
-# The first formula gives a sliver around 0, so that all images look like the mean
-# image. But in 200 dimensions the box is no better a place to look for images: its
-# corners hold nearly all of its volume, and its points are much farther from 0 than
-# any latent vector:
+# The first formula gives points so close to 0 that all images look like the mean image.
+# But in 200 dimensions the box, from which the right formula draws, is no better a place
+# to look for images. Nearly all of its volume is in its corners, whose points are much
+# farther from 0 than any latent vector:
 
 for name, points in (("latent vectors", z), ("uniform in their box", box)):
     norms = points.norm(dim=1)
@@ -147,15 +155,16 @@ assert box.norm(dim=1).min() > z.norm(dim=1).max() and sliver.std() < 0.5
 # %%
 # .. dropdown:: Answer
 #
-#    No. Not one of them is as near to 0 as the farthest latent vector.
+#    No. Every one of them is farther from 0 than the farthest latent vector.
 
 # %%
 # Can a Gaussian be anything?
 # ---------------------------
-# The source of ``fashion_conv`` calls the Gaussian a universal approximator. It is
-# a *mixture* of Gaussians that is one. Data at two places shows the difference
-# between one Gaussian, fitted by maximum likelihood, and the mixture that made the
-# data:
+# The article behind ``fashion_conv`` calls the Gaussian a universal approximator, that
+# is, a distribution that can come as close as you like to any other. *Mixtures* of
+# Gaussians can do that; a single one cannot. Here are values that lie around two places.
+# How probable are they under one Gaussian, fitted to them by maximum likelihood, and
+# under the mixture that they were drawn from?
 
 data = torch.cat(
     [
@@ -172,28 +181,30 @@ print(f"one Gaussian: {single.log_prob(data).mean():.3f} nats for each value")
 print(f"a mixture:    {mixture.log_prob(data).mean():.3f}")
 
 # %%
-# (What rescues the variational autoencoder is its decoder: a Gaussian latent vector
-# that is bent by a network is an infinite mixture.) The same source says that the
-# reconstruction loss is usually a squared error, but uses a cross-entropy on gray
-# levels: see :doc:`06_which_likelihood`.
+# (A variational autoencoder is not limited in this way. Its images are an infinite
+# mixture: for each latent vector, of which there are infinitely many, the decoder gives
+# another distribution of images.) The same article says that the reconstruction loss is
+# usually a squared error, but its program computes a cross-entropy of gray levels. How
+# the two differ is the subject of :doc:`06_which_likelihood`.
 #
 # What is the likelihood of a data set?
 # -------------------------------------
-# Images are independent given the parameters, so the likelihood of a set is a
-# product, and its logarithm a sum: :math:`\log p(x_1, \dots, x_N) = \sum_n \log
-# p(x_n)`. In the source of ``mnist_fc`` a :math:`p` and then a :math:`\log` are
-# lost on the way; and where it writes :math:`\mathrm{KL}(q \,\|\, p(z \mid x)) =
-# \frac12 \sum (\dots)`, the closed form is the one from the prior,
-# :math:`\mathrm{KL}(q \,\|\, p(z))`. The divergence from :math:`p(z \mid x)` is the
-# gap of :doc:`05_the_bound`, which is intractable for a neural network.
+# Given the weights of the networks, images are independent. So the likelihood of a data
+# set is a product over its images, and the logarithm of it is a sum: :math:`\log p(x_1,
+# \dots, x_N) = \sum_n \log p(x_n)`. In the derivation of the article behind ``mnist_fc``
+# a :math:`p` and later a :math:`\log` are missing. It also gives the formula
+# :math:`\frac12 \sum (\dots)` for :math:`\mathrm{KL}(q \,\|\, p(z \mid x))`, the
+# divergence from the true posterior. But that formula is for the divergence from the
+# prior, :math:`\mathrm{KL}(q \,\|\, p(z))`. The divergence from the true posterior is the
+# gap of :doc:`05_the_bound`, which cannot be computed for a neural network.
 #
 # Who judges?
 # -----------
-# In the sources of ``fashion_conv`` and ``mnist_fc`` the test images decide when
-# the learning rate falls, and in the first also which weights are kept; then they
-# judge the result. The best of many noisy scores is better than it should be. Take
-# a model that no longer changes, and judge it 40 times, each time by 1,000 other
-# images whose losses have a standard deviation of 8 nats:
+# In the articles behind ``fashion_conv`` and ``mnist_fc`` the test images decide when the
+# learning rate falls, and in the first also which weights are kept. Then the same images
+# judge the result. But the best of many noisy scores is better than the model. Take a
+# model that no longer changes, and judge it 40 times, each time by another 1,000 images
+# whose losses have a standard deviation of 8 nats:
 
 true_loss, deviation = 131.0, 8.0
 scores = true_loss + deviation / 1_000**0.5 * torch.randn(2_000, 40)
@@ -205,20 +216,21 @@ assert 0.4 < true_loss - scores.min(1).values.mean() < 0.7
 # sphinx_gallery_end_ignore
 
 # %%
-# Here the difference is half a nat. (With the same 10,000 images every time, as in
-# the sources, most of that noise is common to all epochs, and the difference is
-# smaller: it grows with the number of candidates, and with fewer images.) Our
-# recipes hold out validation images for these choices, and the test images are
-# looked at once. ``--as-published`` does as the sources do, and says so in its
-# output.
+# The best score flatters the model by half a nat. (In the articles the difference is
+# smaller. They use the same 10,000 images after every epoch, so that most of the noise is
+# common to all scores. It grows with the number of scores, and the fewer the images, the
+# larger it is.) Our recipes hold out validation images for these choices, and the test
+# images are used once, at the end. With ``--as-published`` a recipe does as its article
+# does, and says so in its output.
 #
 # What is a sample?
 # -----------------
-# The source of ``cifar_resnet`` draws the latent vectors of its samples with scale 0:
-# every "sample" is the same image.
+# The program behind ``cifar_resnet`` draws the latent vectors of its samples from a
+# normal distribution whose standard deviation is 0. So all of them are 0, and every
+# "sample" is the same image.
 
 drawn = torch.normal(torch.zeros(16, 256), 0.0)
-print(f"16 latent vectors, of which different: {len(drawn.unique(dim=0))}")
+print(f"different ones among 16 latent vectors: {len(drawn.unique(dim=0))}")
 
 # sphinx_gallery_start_ignore
 assert len(drawn.unique(dim=0)) == 1
@@ -228,23 +240,29 @@ assert (
 # sphinx_gallery_end_ignore
 
 # %%
-# In words alone
-# --------------
-# The source of ``fashion_batchnorm`` and ``cartoon`` says that each of its four
-# blocks halves the image (two do; the other two have stride 1); that :math:`\log
-# \sigma^2` ranges over the natural numbers (it ranges over the real ones, which is
-# why the logarithm is learned); that the images of Cartoon Set are 512x512 (they
-# are 500x500); and that the slope of its leaky ReLU is 0.2, while the layer that it
-# calls defaults to 0.3 (ours is a setting, 0.2). Its draws :math:`\mu + \sigma^2
-# \odot \varepsilon`, and what the source of ``mnist_mlp`` says about gradients, are
-# in :doc:`05b_gradients`.
+# Slips in the text alone
+# -----------------------
+# In some places the text of the article behind ``fashion_batchnorm`` and ``cartoon``
+# differs from its program or its data:
+#
+# - It says that each of its four convolutional blocks halves the image. Two do; the other
+#   two have a stride of 1.
+# - It says that :math:`\log \sigma^2` ranges over the natural numbers. It ranges over the
+#   real numbers, and this is why a network returns the logarithm.
+# - It says that the images of Cartoon Set are 512x512. They are 500x500.
+# - It says that the slope of its leaky ReLU is 0.2. The layer that its program calls
+#   has a default of 0.3. (In our recipes the slope is a setting, 0.2 by default.)
+#
+# Two more such slips are on :doc:`05b_gradients`: draws :math:`\mu + \sigma^2 \odot
+# \varepsilon`, and what the article behind ``mnist_mlp`` says about gradients.
 #
 # .. admonition:: Exercise
 #
-#    Find the slip in this loss of a program for binary images, and show it by a number:
-#    ``F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) - 0.5 * (1 +
-#    log_variance - mean ** 2 - log_variance.exp()).mean()``. *Hint:* what does it cost
-#    to use twice as many latent dimensions, if the others are the prior's?
+#    This is the loss of a program for binary images. Find the slip in it, and show its
+#    effect by a number: ``F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) - 0.5
+#    * (1 + log_variance - mean ** 2 - log_variance.exp()).mean()``. *Hint:* what happens to
+#    the second term if the latent vector gets twice as many dimensions, and in the new
+#    ones the posterior is the prior?
 #
 #    .. dropdown:: Solution
 #

@@ -111,10 +111,10 @@ assert abs(losses[0] - losses[1]) < 1e-3 * losses[0]
 # %%
 # .. dropdown:: Answer
 #
-#    Yes. ``VAE`` *is* a model and a guide; you can hand it to Pyro's ``SVI``, to its
-#    traces and to its effect handlers, as any other program.
+#    Yes. ``VAE`` *is* a model and a guide: you can give both to Pyro's ``SVI`` and
+#    ``poutine``, like those of any other Pyro program.
 #
-# What is where:
+# This table says where each line of the tutorial is found here:
 #
 # .. list-table::
 #    :header-rows: 1
@@ -122,10 +122,11 @@ assert abs(losses[0] - losses[1]) < 1e-3 * losses[0]
 #    * - in the tutorial
 #      - here
 #    * - a class ``Decoder`` that ends with a sigmoid
-#      - a network of ``pyro_vae.networks``, which ends without; the sigmoid belongs to
-#        the likelihood
+#      - a network of ``pyro_vae.networks``, which ends without one; the sigmoid belongs
+#        to the likelihood
 #    * - a class ``Encoder`` that returns mean and deviation
-#      - a network that returns features; the two heads belong to the posterior
+#      - a network that returns features; the two last layers, which turn them into mean
+#        and log-variance, belong to the posterior
 #    * - images as rows of 784 pixels, ``to_event(1)``
 #      - images (B, C, H, W), ``to_event(3)``
 #    * - ``pyro.sample("latent", ...)``, ``pyro.sample("obs", ...)``
@@ -147,10 +148,11 @@ print(f"ELBO {standard.elbo:.2f}, rate {standard.rate:.2f} nats")
 # %%
 # vae_flow_prior
 # --------------
-# The second tutorial replaces the prior by a *normalizing flow*, which bends a normal
-# distribution into another shape that is learned together with the rest. Flows come
-# from Zuko, a library of them, and ``ZukoToPyro`` makes Pyro distributions of Zuko's.
-# Both fit a slot as they are:
+# The second tutorial replaces the prior by a *normalizing flow*: a normal distribution
+# that an invertible network bends into another shape. The network is trained together
+# with the rest. The flow is from Zuko, a library of normalizing flows, and Pyro's
+# ``ZukoToPyro`` turns its distributions into Pyro's. What that returns fits the slot as
+# it is:
 
 
 class FlowPrior(nn.Module):
@@ -196,13 +198,13 @@ assert abs(theirs.elbo - standard.elbo - 1) < 0.4
 #
 # A condition
 # -----------
-# The other two models do not fit three slots: their prior, their likelihood and their
-# posterior depend on something besides :math:`z` and :math:`x`, on a *condition*. The
-# slots of this library carry none yet, so that ``fit``, ``evaluate`` and the pictures
-# do not know what to do with them. But the networks do not mind, and Pyro does not
-# either. So we write them as plain programs.
+# The models of the other two tutorials do not fit three slots, because their
+# distributions depend on something besides :math:`z` and :math:`x`, a *condition*: a part
+# of the image, or a label. The slots of this library do not take a condition yet, so
+# ``fit``, ``evaluate`` and the pictures cannot be used for these models. The networks can
+# be used, and so can all of Pyro. So we write the models as plain Pyro programs.
 #
-# One helper lays vectors side by side, whatever their leading dimensions are:
+# This helper concatenates vectors, whatever their leading dimensions are:
 
 
 def joined(*parts):
@@ -214,9 +216,9 @@ def joined(*parts):
 # %%
 # cvae
 # ----
-# The *conditional* variational autoencoder (Sohn, Lee and Yan, 2015) completes images.
-# It is given a part of an image, here the left half, and draws the rest. There are
-# three networks: a prior :math:`p(z \mid c)`, which sees only the given half; a
+# The *conditional* variational autoencoder (CVAE; Sohn, Lee and Yan, 2015) completes
+# images. It is given a part c of an image, here the left half, and draws the rest. There
+# are three networks: a prior :math:`p(z \mid c)`, which sees only the given half; a
 # posterior :math:`q(z \mid c, x)`, which sees all of the image; and a decoder
 # :math:`p(x \mid c, z)`. The decoder is given the latent vector, and the features that
 # the prior's network has found in the half.
@@ -337,7 +339,7 @@ print(f"baseline              {error:14.2f}{log_p:14.2f}")
 print(f"a draw of the CVAE    {error_of_draw:14.2f}{elbo:14.2f} or more (the ELBO)")
 print(f"the average of 50     {error_of_average:14.2f}")
 
-figure, axes = plt.subplots(6, figsize=(9, 3.6))
+figure, axes = plt.subplots(6, figsize=(6.5, 2.6))
 rows = [x_test * left + 0.3 * (1 - left), x_test, guess, *draws[:3]]
 names = ["given", "test images", "baseline", "CVAE", "another draw", "another draw"]
 for axis, images, name in zip(axes, rows, names, strict=True):
@@ -345,7 +347,7 @@ for axis, images, name in zip(axes, rows, names, strict=True):
     axis.imshow(torch.cat(list(padded), 1), cmap="gray", vmin=0, vmax=1)
     axis.text(-3, 4.5, name, ha="right", va="center", fontsize=9)
     axis.set_axis_off()
-figure.subplots_adjust(left=0.16, right=0.99, bottom=0.01, top=0.99, hspace=0.05)
+figure.subplots_adjust(left=0.19, right=0.99, bottom=0.01, top=0.99, hspace=0.05)
 plt.show()
 
 # sphinx_gallery_start_ignore
@@ -355,25 +357,31 @@ assert error < error_of_average < error_of_draw and abs(elbo - log_p - 4) < 1.5
 # %%
 # .. dropdown:: Answer
 #
-#    The baseline has the lower error, since it was trained for nothing else: where two
-#    endings are possible it draws their average, which is a blur, and off by little.
+#    The baseline has the lower error, since it was trained for nothing else. Where two
+#    endings are possible it returns their average, which is blurred, but never far off.
 #    The conditional autoencoder draws one of them, and another each time. It makes the
 #    right halves more probable by some 4 nats.
 #
 # ss-vae
 # ------
 # The *semi-supervised* variational autoencoder (Kingma, Rezende, Mohamed and Welling,
-# 2014) has images of which only a few are labeled. Its story is: draw a digit
+# 2014) is trained on images of which only a few are labeled. Its story is: draw a digit
 # :math:`y`, draw a latent vector :math:`z`, and draw the image from both. So :math:`z`
 # is left with what the digit does not say, the handwriting. Where the label is known,
 # it is observed. Where it is not, it is a latent variable like the other, and the guide
 # has a classifier :math:`q(y \mid x)` for it.
 #
-# A draw of a label has no gradient. But there are only ten: ``config_enumerate`` has
-# Pyro run the program with all of them, and ``TraceEnum_ELBO`` adds up the outcomes,
-# each weighted by its probability. And since the bound teaches the classifier nothing
-# from labeled images, its log-probability of their labels is added with a weight, as in
-# the article.
+# A label is discrete, so no gradient passes through a draw of it (:doc:`05b_gradients`).
+# But there are only ten labels. ``config_enumerate`` makes Pyro run the program with each
+# of them in place of a draw, and ``TraceEnum_ELBO`` adds up the ten results, each
+# weighted by its probability. For that, Pyro lays the ten labels out along a new
+# dimension of every batch shape, to the left of the dimensions of plates; how many of
+# these there are is told to it as ``max_plate_nesting``.
+#
+# For labeled images the guide does not use the classifier, so the ELBO alone would teach
+# it nothing from them. As in the article, the classifier's log-probability of the known
+# labels is added to the ELBO, with a weight: ``pyro.factor`` adds a number to the
+# log-probability of a program.
 
 
 class SemiSupervised(nn.Module):
@@ -481,8 +489,8 @@ assert abs(accuracy(semi.classifier) - accuracy(alone) - 0.05) < 0.035
 #    percentage points to that. (It is a matter of luck which twenty images are labeled:
 #    with others there may be more to gain, or nothing. On MNIST there is much.)
 #
-# And since digit and handwriting are separate now, we can draw all ten digits in one
-# hand: each row below has one latent vector, and each column one digit.
+# Digit and handwriting are separate now, so we can draw all ten digits in the same
+# handwriting: each row below has one latent vector, and each column has one digit.
 
 with torch.no_grad():
     hands = torch.randn(5, 1, D)
@@ -495,17 +503,17 @@ plt.axis("off")
 plt.show()
 
 # %%
-# Which form is for you? If the model is a prior, a likelihood and a posterior, take the
-# slots, and have training, evaluation and pictures for nothing. If its story has more
-# characters, write it in Pyro; the networks, the distributions and the data of this
-# library go with it.
+# Which form should you choose? If your model is a prior, a likelihood and a posterior,
+# use the slots: training, evaluation and pictures then come with them. If its story has
+# more random quantities than :math:`z` and :math:`x`, write it in Pyro, and use the
+# networks, the distributions and the data of this library there.
 #
 # .. admonition:: Exercise
 #
-#    Write a model that draws the digit it is asked for, with all labels known: the
-#    decoder and the encoder are given the digit, and the prior is :math:`\mathcal N(0,
-#    I)`. Let it draw 100 of each, and count how many look most like a training image of
-#    that digit.
+#    Write a model that draws the digit it is asked for. All labels are known: the decoder
+#    and the encoder are given the digit, and the prior is :math:`\mathcal N(0, I)`. Draw
+#    100 images of each digit, and count for how many of them the most similar training
+#    image shows that digit.
 #
 #    .. dropdown:: Solution
 #
