@@ -80,8 +80,8 @@ plt.show()
 # - the *posterior* :math:`q(z \mid x)` says which latent vectors belong to an image; a
 #   network computes it, the *encoder*.
 #
-# To make a new image is to draw a latent vector from the prior, and to decode it. Here
-# latent vectors have two numbers, so that we can draw them as points on a map.
+# To make a new image, draw a latent vector from the prior and decode it. Here latent
+# vectors have two numbers, so that we can draw them as points on a map.
 
 torch.manual_seed(0)
 shape = images.image_shape
@@ -104,8 +104,8 @@ print(vae)
 # ------------
 # Training adjusts the two networks so that the training images become as probable
 # as possible. It passes over all of them 40 times; each pass is called an *epoch*.
-# The learning rate that is given is the highest: ``fit`` raises it at first, and
-# lowers it to nearly 0 until the last epoch.
+# The learning rate that is given is the peak: ``fit`` raises it to that at first, and
+# then lowers it to nearly 0 by the last epoch.
 
 history = fit(
     vae,
@@ -127,9 +127,9 @@ plt.show()
 # -----------
 # .. admonition:: Predict, then run
 #
-#    The *rate* says how much a latent vector tells of its image, in *nats*, the unit of
-#    information that goes with natural logarithms. To name one of ten digits takes
-#    log 10 = 2.30 nats. Will the rate be lower than that, or higher?
+#    The *rate* is how much a latent vector says about its image, in *nats*, the unit of
+#    information that goes with natural logarithms. To name one of ten digits takes log
+#    10 = 2.30 nats. Will the rate be lower than that, or higher?
 
 numbers = evaluate(vae, images.test)
 print(numbers)
@@ -240,8 +240,8 @@ plt.show()
 # 1. *Has it converged?* The training curves.
 # 2. *Does it use its latent vectors?* The verdict below the numbers, and the rate of each
 #    dimension.
-# 3. *Are the reconstructions good?* If not, the latent vectors are too short, or the
-#    networks are too small, or the training was.
+# 3. *Are the reconstructions good?* If not, the latent vectors are too short, the
+#    networks are too small, or the training was too short.
 # 4. *Are the samples as good as the reconstructions?* If not, the latent vectors do not
 #    lie where the prior is: see the map of the latent vectors.
 # 5. *Is it new?* The samples above their nearest training images.

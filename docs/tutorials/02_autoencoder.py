@@ -11,9 +11,9 @@ An autoencoder, and its holes
    *You need to know* Python, and what a layer, a loss and an optimizer are in
    PyTorch. There is no probability on this page. *15 minutes.*
 
-An *autoencoder* is a network that copies its input to its output, through a door that
-is too narrow for it. What passes through the door is called the *latent vector* of
-the image. Here it has two numbers, so that we can draw it.
+An *autoencoder* is a network that copies its input to its output, through a bottleneck.
+What passes through the bottleneck is called the *latent vector* of the image. Here it
+has two numbers, so that we can draw it.
 
 .. diagram:: autoencoder
    :alt: An image of shape (B, 1, 8, 8) enters the encoder, which returns a latent vector of
@@ -40,14 +40,14 @@ print(f"training images {tuple(x.shape)}, test images {tuple(x_test.shape)}")
 # %%
 # The four numbers of a shape are always in this order: images B, channels C, height
 # H and width W. These images are gray, so there is one channel. This function lays
-# images out side by side; we shall use it all along.
+# images out side by side; we use it throughout this page.
 
 
 def show(images, title, columns=16):
     """Show images (N, 1, H, W) in rows, with a pixel of space around each."""
     rows = nn.functional.pad(images[:, 0], (1, 1, 1, 1)).split(columns)
     picture = torch.cat([torch.cat(list(row), 1) for row in rows])
-    plt.figure(figsize=(9, 0.7 * len(rows)), layout="constrained")
+    plt.figure(figsize=(6.5, 0.45 * len(rows) + 0.3), layout="constrained")
     plt.imshow(picture, cmap="gray", vmin=0, vmax=1)
     plt.title(title, fontsize=10)
     plt.axis("off")
@@ -105,8 +105,8 @@ show_shapes(decoder, torch.zeros(5, 2))
 # %%
 # .. admonition:: Predict, then run
 #
-#    How many numbers has the autoencoder to learn? (A linear layer from *m* to *n*
-#    has *mn* weights and *n* biases.)
+#    How many numbers does the autoencoder have to learn? (A linear layer from *m* to
+#    *n* has *mn* weights and *n* biases.)
 
 for name, network in (("encoder", encoder), ("decoder", decoder)):
     count = sum(each.numel() for each in network.parameters())
@@ -192,7 +192,7 @@ assert 1.8 < error < 2.4 and 4.5 < error_of_mean < 5.0
 # The map
 # -------
 # A latent vector of two numbers is a point in the plane. All latent vectors together
-# are the *latent space* of the model: a map, which nobody drew.
+# are the *latent space* of the model: a map that nobody drew.
 
 
 @torch.no_grad()
@@ -248,7 +248,7 @@ for point in grid[distance.argsort(descending=True)]:
         holes.append(point)
 holes = torch.stack(holes)
 
-figure, axes = plt.subplots(1, 5, figsize=(9, 2.2), layout="constrained")
+figure, axes = plt.subplots(1, 5, figsize=(6.5, 1.7), layout="constrained")
 draw_map(axes[0], z)
 axes[0].set_axis_off()
 axes[0].plot(*holes.T, "kx", markersize=8, markeredgewidth=2)
@@ -416,8 +416,9 @@ assert f"{real:.2f}" == "1.06"
 # %%
 # The error is less than half of what it was; and now hardly a drawn latent vector gives
 # a digit. A test image is 1.06 away from its nearest training image, and what we draw
-# is about half as far again. In sixteen dimensions the latent vectors fill next to
-# nothing of the space between them, so that a point chosen at random lies in a hole.
+# is about one and a half times as far. In sixteen dimensions the latent vectors fill
+# next to nothing of the space between them, so that a point chosen at random lies in a
+# hole.
 #
 # What we would like
 # ------------------

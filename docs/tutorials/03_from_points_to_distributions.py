@@ -167,7 +167,7 @@ assert encoder[-1].weight.grad is not None
 #
 # Two terms
 # ---------
-# The loss of an image has two terms, and the articles on the subject write it so:
+# The loss of an image has two terms, and articles on the subject write it like this:
 #
 # .. math::
 #
@@ -221,7 +221,7 @@ assert torch.allclose(kl_term(test_mean, test_log_variance), exact, atol=1e-5)
 grid = torch.linspace(-3, 3, 301)[:, None]
 deviations = torch.linspace(0.02, 3, 301)[:, None]
 figure, (left, right) = plt.subplots(
-    1, 2, figsize=(8, 2.6), sharey=True, layout="constrained"
+    1, 2, figsize=(6.5, 2.6), sharey=True, layout="constrained"
 )
 left.plot(grid, kl_term(grid, torch.zeros(1)))
 left.set(xlabel=r"mean $\mu$, where $\sigma = 1$", ylabel="KL")
@@ -281,8 +281,8 @@ def train(encoder, decoder, epochs=40, learning_rate=3e-3):
 # %%
 # .. admonition:: Predict, then run
 #
-#    One of the two terms starts near 0 and one starts high. Which of them, and
-#    which way do they go?
+#    One of the two terms starts near 0 and one starts high. Which is which, and in
+#    which direction does each of them go?
 
 torch.manual_seed(0)
 encoder, decoder = make_networks(D=2)
@@ -333,7 +333,7 @@ def clouds_of(encoder, images):
 
 mean, deviation = clouds_of(encoder, x)
 figure, axes = plt.subplots(
-    1, 2, figsize=(9, 4.5), sharex=True, sharey=True, layout="constrained"
+    1, 2, figsize=(6.5, 3.2), sharex=True, sharey=True, layout="constrained"
 )
 draw = mean + deviation * torch.randn_like(mean)
 for axis, points, title in zip(axes, (mean, draw), ("means", "draws"), strict=True):
@@ -374,7 +374,7 @@ def show(images, title, columns=16):
     """Show images (N, 1, H, W) in rows, with a pixel of space around each."""
     rows = nn.functional.pad(images[:, 0], (1, 1, 1, 1)).split(columns)
     picture = torch.cat([torch.cat(list(row), 1) for row in rows])
-    plt.figure(figsize=(9, 0.7 * len(rows)), layout="constrained")
+    plt.figure(figsize=(6.5, 0.45 * len(rows) + 0.3), layout="constrained")
     plt.imshow(picture, cmap="gray", vmin=0, vmax=1)
     plt.title(title, fontsize=10)
     plt.axis("off")
@@ -394,14 +394,14 @@ assert shares.min() > 0.02 and shares.max() < 0.25
 # sphinx_gallery_end_ignore
 
 # %%
-# Every digit comes, where the autoencoder all but left some out. They are new
+# Every digit occurs, whereas the autoencoder all but left some out. They are new
 # images, made from nothing but random numbers.
 #
 # In sixteen dimensions
 # ---------------------
 # The autoencoder had its largest holes where the latent vector had sixteen numbers: it
-# copied images well, and what it drew was about half as far again from any digit as
-# a digit is.
+# copied images well, and what it drew was about one and a half times as far from the
+# nearest digit as a real digit is.
 
 torch.manual_seed(0)
 wide_encoder, wide_decoder = make_networks(D=16)

@@ -59,10 +59,10 @@ decoder = nn.Sequential(
 #
 # What is one, and what is many: ``to_event``
 # -------------------------------------------
-# A distribution in Pyro is a batch of them, and each draw of one of them has a
+# An object of Pyro's is a batch of distributions, and a draw from any of them has a
 # shape of its own. The *batch shape* counts independent distributions. The *event
-# shape* is that of a single draw. ``log_prob`` returns one number for each member
-# of the batch.
+# shape* is that of a single draw. ``log_prob`` returns one number for each member of
+# the batch.
 #
 # Two normal distributions of one number are not the same as one distribution of two
 # numbers. ``to_event(n)`` turns the first into the second: it declares that the last
@@ -358,7 +358,7 @@ assert len(torch.randperm(len(x)).split(64)) == 26
 # After 26 steps the two programs have the same weights, up to rounding. Two habits
 # of Pyro are worth knowing: its loss is the *sum* over the images of a batch, where
 # page 3 took the mean; and it keeps the weights in a global store by their names,
-# which ``pyro.clear_param_store()`` empties before one starts anew.
+# which ``pyro.clear_param_store()`` empties before another training.
 
 # %%
 # What is gained
@@ -386,7 +386,7 @@ print("loss of an image:", ", ".join(f"{each:.1f}" for each in losses))
 with torch.no_grad():
     new = decoder(dist.StudentT(4.0, torch.zeros(D), 1.0).sample((32,)))
 rows = nn.functional.pad(new[:, 0], (1, 1, 1, 1)).split(16)
-plt.figure(figsize=(9, 1.5), layout="constrained")
+plt.figure(figsize=(6.5, 1.2), layout="constrained")
 plt.imshow(torch.cat([torch.cat(list(row), 1) for row in rows]), cmap="gray")
 plt.title("new images: decoded draws from the Student-t prior", fontsize=10)
 plt.axis("off")

@@ -12,11 +12,11 @@ Where the loss comes from
    *You need to know* :doc:`03_from_points_to_distributions`, what an expectation is,
    and the rules of logarithms. *20 minutes.*
 
-On page 3 the loss fell from the sky: reconstruction plus KL. Here it is derived,
-from the one thing that we want of a model: that it finds the images we have
-probable.
+On page 3 the loss was given without a reason: reconstruction plus KL. Here it is
+derived from the one thing that we want of a model: that our images are probable under
+it.
 
-To every step we give numbers. They are those of a model so simple that all of its
+We check every step with numbers. They are those of a model so simple that all of its
 probabilities are known exactly.
 
 A model with a known answer
@@ -29,7 +29,7 @@ an image is, whatever its latent vector:
 
     p(x) = \int p(z)\, p(x \mid z)\, dz .
 
-This is the *evidence*. Training is to raise its logarithm, averaged over the images.
+This is the *evidence*. Training should raise its logarithm, averaged over the images.
 For a neural network nobody can compute the integral. But if the decoder is a matrix,
 
 .. math::
@@ -228,9 +228,9 @@ assert f"{of_average:.2f}" == "0.69" and f"{average_of:.2f}" == "0.55"
 #
 # These are the two terms of page 3, the reconstruction term and the KL. There
 # is no true posterior in them, and no integral that we could not estimate from
-# draws. To train is to raise the ELBO: over the encoder, which closes the gap, and
-# over the decoder, which lifts what it is a bound on. (Auto-Encoding Variational
-# Bayes, Kingma and Welling, 2014, equations 1 to 3.)
+# draws. Training raises the ELBO in two ways: a better encoder closes the gap, and a
+# better decoder raises :math:`\log p(x)` itself. (Auto-Encoding Variational Bayes,
+# Kingma and Welling, 2014, equations 1 to 3.)
 #
 # The bound, watched
 # ------------------
@@ -425,8 +425,8 @@ plt.show()
 # %%
 # ``evaluate`` prints these numbers for any model. It estimates them from one draw of
 # the latent vector of each image, and takes the rate by formula where there is one.
-# Here we have it drawn, too: at the same latent vector, the errors of the two terms
-# cancel.
+# Here the rate is estimated from the draw as well: at the same latent vector, the
+# errors of the two terms cancel.
 
 vae = VAE(priors.StandardNormal(D), likelihood, true_posterior)
 found = evaluate(vae, digits.test, analytic_kl=False)
@@ -454,7 +454,7 @@ for K in counts:
     print(f"K = {K:4d}: {bounds[-1]:6.2f} nats, {below:.2f} below log p(x)")
 
 figure, (left, right) = plt.subplots(
-    1, 2, figsize=(9, 3.2), sharey=True, layout="constrained"
+    1, 2, figsize=(6.5, 3.2), sharey=True, layout="constrained"
 )
 left.plot(factors, elbos, "o-", label="ELBO")
 left.set(xscale="log", xlabel="deviation / the true posterior's")

@@ -29,8 +29,8 @@ on average, and one of them is the reason why variational autoencoders train at 
 # because :math:`\nabla q = q\, \nabla \log q`, so that :math:`\nabla \int q f\, dz =
 # \int q f\, \nabla \log q\, dz`.
 #
-# This estimator asks nothing of :math:`f`, works for binary latent vectors, and is what
-# Pyro falls back to when a posterior is not reparameterized.
+# This estimator needs no gradient of :math:`f` and works for binary latent vectors.
+# Pyro falls back to it when a posterior is not reparameterized.
 #
 # Reparameterization
 # ------------------
@@ -107,9 +107,9 @@ assert score[0] > 3 * SIGMA and score[2] > 8 * score[0]
 # Both are right on average, within the error of their means. But the score function
 # multiplies everything by :math:`f(z)`, including the parts of it that the first
 # coordinate has nothing to do with, so its noise grows with the size of the latent
-# vector; that of the reparameterized gradient does not grow at all. To be as certain,
-# the score function needs more draws, by the square of the ratio of the standard
-# deviations:
+# vector; that of the reparameterized gradient does not grow at all. For an estimate
+# that is equally certain, the score function needs more draws; how many times as many
+# is the square of the ratio of the two standard deviations:
 
 ratios = [
     (s / r).item() ** 2

@@ -81,7 +81,7 @@ assert 0.22 < share < 0.3
 # costs anything.
 
 figure, axes = plt.subplots(
-    1, 3, figsize=(9, 2.6), sharey=True, layout="constrained"
+    1, 3, figsize=(6.5, 2.4), sharey=True, layout="constrained"
 )
 grid = torch.linspace(-3.5, 4.5, 400)
 for panel, (mean, scale) in zip(

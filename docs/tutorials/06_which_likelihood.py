@@ -141,16 +141,14 @@ print(f"the mean image                {error_of_mean:13.2f}{0:15.2f}")
 
 def show(rows, names, title):
     """Show rows of images (N, 1, H, W), each beside its name."""
-    figure, axes = plt.subplots(len(rows), figsize=(9, 0.55 * len(rows) + 0.3))
+    figure, axes = plt.subplots(len(rows), figsize=(6.5, 0.37 * len(rows) + 0.4))
     for axis, images, name in zip(axes, rows, names, strict=True):
         padded = F.pad(images[:13, 0], (1, 1, 1, 1))
         axis.imshow(torch.cat(list(padded), 1), cmap="gray", vmin=0, vmax=1)
         axis.text(-3, 4.5, name, ha="right", va="center", fontsize=9)
         axis.set_axis_off()
     figure.suptitle(title, fontsize=10)
-    figure.subplots_adjust(
-        left=0.25, right=0.99, bottom=0.01, top=0.92, hspace=0.05
-    )
+    figure.subplots_adjust(left=0.32, right=0.99, bottom=0.01, top=0.9, hspace=0.05)
     plt.show()
 
 
@@ -238,8 +236,8 @@ assert 0.15 < mean_error < 0.25
 #
 # With a cross-entropy the likelihood is a Bernoulli distribution, which has no
 # deviation to choose. There the ratio can only be read as :math:`\beta`: program 6
-# weighs the KL 64 times. Program 7 weighs it by one half, which helps it over the
-# start; the better ways to do so are in :doc:`07_collapse`.
+# weighs the KL 64 times. Program 7 weighs it by one half, which helps at the start of
+# the training; better ways to do so are in :doc:`07_collapse`.
 #
 # So this is why a weight that was found for one data set is wrong for another:
 #
@@ -282,7 +280,7 @@ published = {  # side of the image, deviation, and where its name is written
     "cartoon, 256": (256, sigma_of(1000 / (3 * 256**2), 1), (-68, 0)),
 }
 sides = torch.tensor([8.0, 300.0])
-figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")
+figure, axes = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
 axes.axhspan(0.05, 0.3, color="gray", alpha=0.3)
 axes.text(120, 0.15, "what pixels are off by", fontsize=9)
 for channels, style, kind in ((1, "-", "gray"), (3, "--", "color")):
@@ -429,7 +427,7 @@ for name in as_written:
 # --------------------------------------
 # Then no weight is left to choose. For given reconstructions the likelihood is
 # highest where :math:`\sigma^2` is their mean squared error. We "reconstruct" every
-# digit by the mean image, and look how probable each deviation makes the images:
+# digit by the mean image, and see how probable each deviation makes the images:
 
 mean_image = x.mean(0)
 rms = (x_test - mean_image).square().mean().sqrt().item()
@@ -536,10 +534,9 @@ assert f"{at_a_tenth.mean:.2f}" == "0.33"
 # logistic* (Kingma et al., 2016) assigns a probability to each of the 256 levels
 # that an image file can hold.
 #
-# Nor is 0 the best that a cross-entropy can be. That of a gray pixel with itself is
-# its entropy, so that even a perfect reconstruction has a loss. It is 13.6 here,
-# and a loss of 27.1 is that of the mean image: all of learning takes place in
-# between.
+# The lowest cross-entropy is not 0, either. That of a gray pixel with itself is its
+# entropy, so that even a perfect reconstruction has a loss. It is 13.6 here, and a loss
+# of 27.1 is that of the mean image: all of learning takes place in between.
 
 clamped = x_test.clamp(1e-6, 1 - 1e-6)
 perfect = -GrayBernoulli(probs=clamped).to_event(3).log_prob(x_test).mean()
@@ -581,12 +578,13 @@ for name, likelihood in choices.items():
 show(rows, names, "the same networks, four likelihoods")
 
 # %%
-# A draw from the normal likelihood is an image with noise: each pixel is off by
-# itself, be it in a stroke or in the black around it. The Bernoulli distribution
-# draws black and white, since it knows nothing else. The last two can be sure that a
-# pixel is black, and so they are noisy only in the strokes. None of the draws is a
-# better image than its mean: a likelihood of independent pixels does not say what
-# images look like, but what is *left over* once the latent vector has been used.
+# A draw from the normal likelihood is an image with noise: each pixel is off
+# independently of the others, in the strokes and in the black around them alike. The
+# Bernoulli distribution draws black and white, since it knows nothing else. The last
+# two can be sure that a pixel is black, and so they are noisy only in the strokes. None
+# of the draws is a better image than its mean: a likelihood of independent pixels does
+# not say what images look like, but what is *left over* once the latent vector has been
+# used.
 #
 # Bits per dimension
 # ------------------
@@ -632,8 +630,8 @@ assert 7 < found_normal.bits_per_dimension < 8
 #    :math:`\log_2 17 = 4.09` bits. Neither of the two models needs fewer, with all
 #    that they have learned about digits: both spread their probability smoothly over
 #    256 levels, of which 239 never occur. The discretized logistic comes close,
-#    because it can be sure of black. A likelihood that does not fit the pixels cannot
-#    be made up for by any latent vector.
+#    because it can be sure of black. No latent vector can make up for a likelihood that
+#    does not fit the pixels.
 #
 # Which one?
 # ----------

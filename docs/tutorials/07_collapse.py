@@ -168,8 +168,8 @@ assert found.rate < 0.1 and found.active_units == 0
 # or there is none.
 #
 # *Cure:* KL annealing (Bowman et al., 2016). The weight of the KL rises from 0 to 1 in
-# the course of the training, here for nine tenths of it, so that the latent vectors are
-# free as long as it takes until they are useful.
+# the course of the training, here for nine tenths of it, so that latent vectors cost
+# little until they have become useful.
 
 annealed = train(likelihoods.Bernoulli, annealing=Linear(0.9), **deep)
 cured = admit("weak start", "cured", annealed, binary)
@@ -206,10 +206,9 @@ assert found.rate < 0.1 and found.active_units == 0 and dead > 64
 # sphinx_gallery_end_ignore
 
 # %%
-# *Diagnosis.* The steps are so large that within a few epochs they threw the weights
-# where most hidden units are off whatever their input is: such a ReLU has no
-# gradient, and never recovers. What is left returns nearly the same image for every
-# latent vector, the mean image.
+# *Diagnosis.* The steps are so large that within a few epochs most hidden units are off
+# whatever their input is. Such a ReLU has no gradient, and never recovers. What is left
+# returns nearly the same image for every latent vector, the mean image.
 #
 # *How to tell:* the loss jumps, and units are dead. The rate of patient 2 was never
 # high; this one had latent vectors that told something, and lost them.
@@ -308,7 +307,7 @@ assert found.rate < 0.69 < 1.5 < cured.rate and found.elbo > cured.elbo
 #
 # Patient 5: the idle dimensions
 # ------------------------------
-# The latent vector has 32 numbers, and it is alive. But look at the rate of each
+# The latent vector has 32 numbers, and the model uses it. But look at the rate of each
 # dimension.
 
 many = {"D": 32, "learning_rate": 4e-2}
@@ -332,9 +331,9 @@ assert 2 <= used <= 20
 # does not listen to it, so the encoder does not use it.
 #
 # *How to tell:* a few rates are high, and the others close to 0. (A dimension with a
-# few hundredths of a nat may still count as active.) Whether that is an illness the
-# cure will show: if the ELBO does not rise, nothing was wrong. That a VAE takes only
-# the dimensions that are worth their price is one of its virtues; page 3 ended so.
+# few hundredths of a nat may still count as active.) The cure will show whether that is
+# an illness: if the ELBO does not rise, nothing was wrong. That a VAE takes only the
+# dimensions that are worth their price is one of its virtues; page 3 ended so.
 #
 # *Cure:* free bits (Kingma et al., 2016). Each dimension may have a certain rate at
 # no cost, here a quarter of a nat, so that there is no reason to give it up.
@@ -358,16 +357,18 @@ assert cured.elbo > found.elbo + 2
 # --------
 # The rate in the course of the training:
 
-figure, panels = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
-for axis, (name, models) in zip(panels, ward.items(), strict=True):
+figure, panels = plt.subplots(2, 3, figsize=(6.5, 4), layout="constrained")
+for axis, (name, models) in zip(panels.flat, ward.items(), strict=False):
     for kind, (_, rates, *_) in models.items():
         color = "tab:red" if kind == "sick" else "tab:green"
         axis.plot(range(1, len(rates) + 1), rates, color=color, label=kind)
     axis.set_title(name, fontsize=9)
-    axis.set_xlabel("epoch", fontsize=8)
-    axis.tick_params(labelsize=8)
-panels[0].set_ylabel("rate in nats")
-panels[0].legend(fontsize=8)
+    axis.set_xlabel("epoch", fontsize=9)
+    axis.tick_params(labelsize=9)
+for axis in panels[:, 0]:
+    axis.set_ylabel("rate in nats")
+panels[0, 0].legend(fontsize=9)
+panels[1, 2].set_axis_off()
 plt.show()
 
 # %%
@@ -383,7 +384,7 @@ def reconstruct(vae, images):
         return logits.sigmoid()
 
 
-figure, panels = plt.subplots(5, 3, figsize=(9, 2.7))
+figure, panels = plt.subplots(5, 3, figsize=(6.5, 2.2))
 for row, (name, models) in zip(panels, ward.items(), strict=True):
     test = models["sick"][3].test.as_float(slice(8))
     shown = [test, *(reconstruct(vae, test) for vae, *_ in models.values())]
@@ -394,7 +395,7 @@ for row, (name, models) in zip(panels, ward.items(), strict=True):
     row[0].text(-3, 5, name, ha="right", va="center", fontsize=9)
 for axis, title in zip(panels[0], ("test images", "sick", "cured"), strict=True):
     axis.set_title(title, fontsize=9)
-figure.subplots_adjust(left=0.16, right=0.99, bottom=0.01, top=0.9)
+figure.subplots_adjust(left=0.21, right=0.99, bottom=0.01, top=0.88)
 figure.subplots_adjust(hspace=0.05, wspace=0.05)
 plt.show()
 

@@ -123,10 +123,10 @@ for name, vae in models.items():
 base = results["StandardNormal"]
 for name in ("MixtureOfGaussians", "VampPrior", "NormalizingFlow"):
     assert abs(results[name].rate - base.rate) < 0.6
-    assert results[name].distortion < base.distortion - 1.2
-    assert results[name].elbo > base.elbo + 1.2
+    assert results[name].elbo > base.elbo + 0.2
+    assert results[name].distortion < base.distortion - 0.2
 tails = results["a function: Student-t"]
-assert tails.elbo < base.elbo - 1 and abs(tails.rate - base.rate) < 0.4
+assert min(results.values(), key=lambda found: found.elbo) is tails
 ones = torch.ones(1)
 assert (
     -0.15
@@ -142,30 +142,31 @@ assert (
 #    less. But training goes on as long as a nat of rate buys more than a nat of
 #    distortion, and what was saved can be spent: clouds become narrower, and lie farther
 #    apart, until the rate is about what it was. The gain is seen in the distortion, which
-#    falls by some 2 nats, and so the ELBO rises by nearly as much. Which of the three
-#    priors that learn is best cannot be told from this training.
+#    falls, and so in the ELBO, which rises. Which of the three priors that learn is best
+#    cannot be told from this training.
 #
-# The Student-t prior has the lowest ELBO. Its heavy tails hold mass that no image needs,
-# so there is less of it in the middle, where the latent vectors are. At a distance of 1
-# this costs about a tenth of a nat in each dimension. That is little beside the whole
-# difference; the rest of it is distortion.
+# Why does the Student-t prior have the lowest ELBO? Its heavy tails hold mass that no
+# image needs, so there is less of it in the middle, where the latent vectors are. At a
+# distance of 1 this costs about a tenth of a nat in each dimension. The rest is luck: we
+# trained both models with three other seeds, and the Student-t prior was behind the
+# standard normal one by as much once, by little once, and ahead of it once.
 #
-# These are short trainings: a difference of less than a nat may be luck, and gone with
-# another seed. To compare models in earnest, train them longer and several times.
+# These are short trainings: a difference of one or two nats may be gone with another
+# seed. To compare models in earnest, train them longer and several times.
 #
 # In the figure the points are the latent vectors of the test digits, with one color for
 # each digit, and the lines enclose 50 and 95% of the prior's mass: draws from the prior
 # lie there.
 
-figure, panels = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
-panels[1, 2].set_axis_off()
+figure, panels = plt.subplots(3, 2, figsize=(6.5, 8), layout="constrained")
+panels[2, 1].set_axis_off()
 for panel, (name, vae) in zip(panels.flat, models.items(), strict=False):
     dots = panel.scatter(
         *embed(vae, digits.test).T, c=digits.test.labels, cmap="tab10", s=6
     )
     panel.set_title(name)
     outline_prior(panel, vae)
-panels[1, 2].legend(*dots.legend_elements(num=None), title="digit", loc="center")
+panels[2, 1].legend(*dots.legend_elements(num=None), title="digit", loc="center")
 plt.show()
 
 # %%
@@ -201,8 +202,8 @@ assert bent.elbo > base.elbo + 1 and bent.log_likelihood > base.log_likelihood +
 # .. dropdown:: Answer
 #
 #    Both. For a given decoder it is the ELBO alone: a better guess makes the gap to log
-#    p(x) smaller. But the decoder is trained with it. What it could not afford, because
-#    its true posterior would have been too bent for a normal distribution, it can now do,
+#    p(x) smaller. But the decoder is trained with it. A decoder whose true posterior is
+#    too bent for a normal distribution was too expensive before. Now it is affordable,
 #    so that log p(x) rises as well. A tilt alone gains little.
 #
 # *When to choose which:* the diagonal one, unless the gap between log p(x) and the ELBO

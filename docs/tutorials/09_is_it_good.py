@@ -148,16 +148,16 @@ assert means == sorted(means, reverse=True)
 # know how wrong it may be. There are three errors.
 #
 # - *It is too low.* It is a lower bound, which rises with :math:`K`.
-# - *It is noisy*, since the weights are drawn. ``sampling_error`` is what the estimate
-#   of one image would vary by if they were drawn anew.
-# - *There are only so many test images.* ``log_likelihood_error`` is what the average
-#   would vary by with 180 other ones.
+# - *It is noisy*, since the weights are drawn. ``sampling_error`` is how much the
+#   estimate of one image would vary if they were drawn again.
+# - *There are only so many test images.* ``log_likelihood_error`` is how much the
+#   average would vary with 180 other ones.
 #
 # And there is a warning. If a few weights are much larger than all the others, then
-# larger ones yet have not been drawn, and the first error is not small. The shape *k*
-# of the tail of the weights says so: above 0.7 the estimate is not to be trusted
-# (Pareto Smoothed Importance Sampling, Vehtari et al., 2015). ``untrusted`` is the
-# share of such images.
+# there are probably even larger ones that have not been drawn, and the first error is
+# not small. The shape *k* of the tail of the weights says so: above 0.7 the estimate is
+# not to be trusted (Pareto Smoothed Importance Sampling, Vehtari et al., 2015).
+# ``untrusted`` is the share of such images.
 #
 # .. admonition:: Predict, then run
 #
@@ -222,7 +222,7 @@ assert paired < 0.8 * own
 #
 # The samples
 # -----------
-# As on page 2, we look for each image up the training image that is most like it, and
+# As on page 2, we look up the training image that is most similar to each image, and
 # take the distance. For samples we cannot compare with an original; but we can compare
 # with the *reconstructions* of the same model, which are as sharp as its decoder can
 # be.
@@ -235,14 +235,14 @@ def distance(images):
 
 def show(rows, names, columns=15):
     """Show rows of images (N, 1, H, W), each beside its name."""
-    figure, axes = plt.subplots(len(rows), figsize=(9, 0.55 * len(rows)))
+    figure, axes = plt.subplots(len(rows), figsize=(6.5, 0.38 * len(rows)))
     for axis, images, name in zip(axes, rows, names, strict=True):
         padded = nn.functional.pad(images[:columns, 0], (1, 1, 1, 1))
         axis.imshow(torch.cat(list(padded), 1), cmap="gray", vmin=0, vmax=1)
         axis.text(-3, 4.5, name, ha="right", va="center", fontsize=9)
         axis.set_axis_off()
     figure.subplots_adjust(
-        left=0.24, right=0.99, bottom=0.02, top=0.98, hspace=0.05
+        left=0.28, right=0.99, bottom=0.02, top=0.98, hspace=0.05
     )
     plt.show()
 
@@ -301,8 +301,8 @@ assert gap["sigma 0.1"] > 1.5 * gap["sigma learned"] > 1.5 * gap["sigma 0.4"] > 
 #
 # The first part says how well a latent vector tells its image from the others. It
 # cannot be more than :math:`\log N`, at which every latent vector names its image. The
-# second part is paid for nothing (ELBO surgery, Hoffman and Johnson, 2016). With 1,617
-# images we can compute both, and :math:`\log N = 7.39`.
+# second part buys nothing (ELBO surgery, Hoffman and Johnson, 2016). With 1,617 images
+# we can compute both, and :math:`\log N = 7.39`.
 
 
 @torch.no_grad()
@@ -350,7 +350,7 @@ assert parts["sigma 0.1"][2] > 0.9
 # Look at a plane, here the two dimensions in which the latent vectors of the last model
 # have the highest rates:
 
-figure, panels = plt.subplots(1, 3, figsize=(9, 3.1), layout="constrained")
+figure, panels = plt.subplots(1, 3, figsize=(6.5, 2.6), layout="constrained")
 for axis, (name, vae) in zip(panels, models.items(), strict=True):
     with torch.no_grad():
         z = vae.encode(x).sample()

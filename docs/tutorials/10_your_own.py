@@ -160,7 +160,8 @@ assert ring().batch_shape == () and ring().event_shape == (2,)
 
 
 class WithMean(dist.TransformedDistribution):
-    """A distribution around 0, stretched and moved: its mean is how far."""
+    """A distribution around 0, stretched and moved: its mean is where it is moved
+    to."""
 
     @property
     def mean(self):
@@ -286,7 +287,7 @@ assert error < 0.75 * (mean_image - x_test).square().sum((1, 2, 3)).mean()
 #
 #    fit(vae, training, callbacks=[log])
 #
-# And if you want the loop to yourself, it is the one of page 3. An *objective* is
+# If you would rather write the loop yourself, it is that of page 3. An *objective* is
 # called with the model and a batch, and returns the loss and its two parts:
 
 objective = objectives.ELBO()
@@ -376,8 +377,8 @@ except SlotError as error:
     print(textwrap.fill(str(error), 78))
 
 # %%
-# To keep a model of your own parts, ``pyro_vae.save`` it; to read it again, pass the
-# parts to ``pyro_vae.load``, which never runs code from a file.
+# To keep a model that has parts of your own, use ``pyro_vae.save``. To read it again,
+# pass these parts to ``pyro_vae.load``, which never runs code from a file.
 #
 # .. admonition:: Exercise
 #
