@@ -473,8 +473,25 @@ def test_a_normal_of_one_scale_scores_as_pyros_bit_for_bit(dtype: torch.dtype):
             p = family(mean, torch.tensor(scale, dtype=dtype)).to_event(3)
             score = p.expand((3, 5)).log_prob(value)
             score.sum().backward()
-            found.append((score, mean.grad))
+            p = family(loc, torch.tensor(scale, dtype=dtype)).to_event(3)
+            found.append((score, mean.grad, p.expand((3, 5)).log_prob(value)))
         assert all(map(torch.equal, *found))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gray_levels_are_scored_as_pyros_bernoulli_scores_them_bit_for_bit(dtype: torch.dtype):
+    logits = 8 * torch.randn(3, 5, 1, 9, 9, dtype=dtype)
+    logits.view(-1)[:2] = torch.tensor([200.0, -200.0])
+    gray = torch.rand(5, 1, 9, 9, dtype=dtype)
+    gray[:2] = gray[:2].round()
+    with pyro.validation_enabled(False):
+        expected = dist.Bernoulli(logits=logits).log_prob(gray)
+        assert torch.equal(distributions.GrayBernoulli(logits=logits).log_prob(gray), expected)
+        learned = logits.clone().requires_grad_()
+        found = distributions.GrayBernoulli(logits=learned).log_prob(gray)
+    assert torch.equal(found, expected) and found.requires_grad
+    with pytest.raises(ValueError, match="support"):
+        distributions.GrayBernoulli(logits=logits).log_prob(2 + gray)
 
 
 def test_a_normal_of_one_learned_scale_has_its_gradient():
