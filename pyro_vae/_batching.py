@@ -12,9 +12,9 @@ from pyro_vae.vae import VAE
 
 #: The most numbers that one tensor may hold during evaluation or analysis: 256 MB as floats.
 MOST_NUMBERS = 2**26
-#: The most numbers that one tensor holds while latent vectors are decoded, so that a processor's
-#: cache holds it: 8 MB as floats.
-CACHED_NUMBERS = 2**21
+#: The most numbers that one tensor holds while latent vectors are decoded on a CPU, so that its
+#: cache holds it: 2 MB as floats.
+CACHED_NUMBERS = 2**19
 
 
 def numbers_per_image(vae: VAE) -> int:

@@ -16,6 +16,7 @@ from pyro_vae._batching import numbers_per_image
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation.importance import log_likelihood, log_weights, pareto_k, tail_length
 from pyro_vae.objectives import IWAE
+from pyro_vae.slots import SlotError
 
 
 @pytest.fixture
@@ -190,3 +191,47 @@ def test_images_are_coded_once_and_the_weights_are_those_of_the_programs(
     for one, other in ((known.values, run.values), (known.errors, run.errors)):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
     assert once < len(coded) - once or chunk == 2**23
+
+
+class Drawing(posteriors.DiagonalNormal):
+    """A posterior that draws whenever it codes images, as one with dropout would."""
+
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
+        return super().forward(x + torch.rand(()))
+
+
+def test_processes_that_take_turns_code_each_image_once_and_find_what_one_finds(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importance, "CHUNK_VALUES", 3000)
+    images, plain = digits.test.select(slice(7)), small_vae()
+    vae = VAE(plain.prior, plain.likelihood, Drawing(networks.MLPEncoder((1, 8, 8)), 2))
+    alone = log_likelihood(vae, images, samples=60, batch_size=2)
+    coded: list[int] = []
+    vae.posterior.register_forward_hook(lambda _m, x, _o: coded.append(len(x[0])))
+    shares: list[list[tuple[Tensor, ...]]] = []
+    monkeypatch.setattr(importance, "world_size", lambda: 2)
+    monkeypatch.setattr(importance, "interleaved", lambda own: shares.append(own) or own)
+    for mine in range(2):
+        monkeypatch.setattr(importance, "rank", lambda mine=mine: mine)
+        coded.clear()
+        log_likelihood(vae, images, samples=60, batch_size=2)
+        assert coded[-4:] == [2, 2, 2, 1] and sum(coded) == 7 + 2  # two ask for sizes
+    turns = [shares[turn % 2][turn // 2] for turn in range(4)]
+    assert torch.equal(torch.cat([values for values, *_ in turns]), alone.values)
+
+
+def test_a_likelihood_that_turns_nan_is_explained_at_any_chunk(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importance, "CHUNK_VALUES", 3000)
+    vae, calls = small_vae(), []
+
+    def spoiled(_module: torch.nn.Module, _z: tuple[Tensor], logits: Tensor) -> Tensor:
+        calls.append(1)
+        return logits * math.nan if len(calls) > 5 else logits
+
+    vae.likelihood.decoder.register_forward_hook(spoiled)
+    with pytest.raises(SlotError, match="logits"):
+        log_likelihood(vae, digits.test.select(slice(7)), samples=60)
+    assert len(calls) > 5

@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyro.distributions as dist
 import torch
-from pyro import poutine
 from torch import Tensor
 
 from pyro_vae._arguments import Count, Images, Natural, Seed, checked
@@ -24,6 +22,7 @@ from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
 from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
 from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, require_images
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
+from pyro_vae.evaluation.programs import run_guide, run_model
 from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.processes import rank as own_rank
@@ -186,8 +185,9 @@ def evaluate(
 def terms(vae: VAE, x: Images, analytic_kl: bool = False) -> tuple[Tensor, Tensor]:
     """Return distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
     require_batch("terms", vae, x)
-    q, p, likelihood, z = _sites(vae, x, poutine.trace(vae.guide).get_trace(x))
-    return -likelihood.log_prob(x), rate(q, p, z, analytic_kl)
+    drawn = run_guide(vae, x)
+    p, likelihood = run_model(vae, x, drawn)
+    return -likelihood.log_prob(x), rate(drawn.posterior, p, drawn.z, analytic_kl)
 
 
 @checked
@@ -227,10 +227,11 @@ def _collect(
         bar = tqdm(batches, "evaluating", count, unit="batch", disable=hidden(progress))
         for turn, x in enumerate(bar):
             x = x.to(vae.device)
-            guide: Any = poutine.trace(vae.guide).get_trace(x)
+            drawn = run_guide(vae, x)
             if turn % world_size() != own_rank():
                 continue
-            q, p, likelihood, z = _sites(vae, x, guide)
+            q, z, _ = drawn
+            p, likelihood = run_model(vae, x, drawn)
             parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}
             parts |= zip(("means", "others"), posterior_means(q), strict=False)
             with suppress(ObjectiveError):  # Not every posterior and prior factorize.
@@ -239,21 +240,6 @@ def _collect(
     # A device is waited for once, at the end, and has perhaps no double precision.
     found = interleaved([{name: part.cpu() for name, part in parts.items()} for parts in own])
     return {name: torch.cat([parts[name] for parts in found]).double() for name in found[0]}
-
-
-def _sites(
-    vae: VAE, x: Tensor, guide: Any
-) -> tuple[dist.TorchDistribution, dist.TorchDistribution, dist.TorchDistribution, Tensor]:
-    """Return q(z|x), p(z) and p(x|z) as guide and model declare them, and a draw z, (B, D).
-
-    Args:
-        vae: the model.
-        x: images, (B, C, H, W).
-        guide: a trace of the guide at these images.
-    """
-    model: Any = poutine.trace(poutine.replay(vae.model, guide)).get_trace(x)
-    z = guide.nodes["z"]
-    return z["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"], z["value"]
 
 
 def _standard_error(values: Tensor) -> float:

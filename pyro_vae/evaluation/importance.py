@@ -13,12 +13,11 @@ the estimate is not to be trusted. Pareto Smoothed Importance Sampling (Vehtari 
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 
@@ -28,13 +27,14 @@ from pyro_vae._modes import channels_last, evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation.fitting import require_batch, require_images
+from pyro_vae.evaluation.programs import Drawn, own_programs, run_guide, run_model
 from pyro_vae.processes import rank, world_size
 from pyro_vae.processes.group import interleaved
 from pyro_vae.slots import check_slots
 from pyro_vae.vae import VAE
 
 #: The numbers for which latent vectors are drawn at once (see `_batching.numbers_per_image`); the
-#: draws of a seed depend on it. They are decoded fewer at a time, as many as the cache holds.
+#: draws of a seed depend on it. They are decoded fewer at a time, as many as a CPU's cache holds.
 CHUNK_VALUES = 2**23
 #: The number of weights of an image that are taken in at once.
 WEIGHTS_AT_ONCE = 1000
@@ -140,23 +140,14 @@ def _explained(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tenso
 def log_weights(vae: VAE, x: Images, samples: Count) -> Tensor:
     """Return log w of each sample and image, (samples, B), in nats; x: (B, C, H, W)."""
     require_batch("log_weights", vae, x)
-    return _log_weights(vae, x, samples)
-
-
-def _repeated(program: Callable[[Tensor], None], x: Tensor, samples: int) -> Callable[[], None]:
-    """Return a program that draws `samples` times for each image."""
-
-    def run() -> None:
-        with pyro.plate("samples", samples, dim=-2):
-            program(x)
-
-    return run
+    return _log_weights(vae, x, run_guide(vae, x, samples))
 
 
 def _draw_only(vae: VAE, x: Tensor, samples: int, per_image: int) -> None:
     """Draw what `_estimate` would, and nothing else."""
+    draw = _draws(vae, x)
     for part in _chunks(len(x), samples, per_image):
-        poutine.trace(_repeated(vae.guide, x, part)).get_trace()
+        draw(part)
 
 
 def _chunks(images: int, samples: int, per_image: int) -> list[int]:
@@ -165,35 +156,56 @@ def _chunks(images: int, samples: int, per_image: int) -> list[int]:
     return [min(chunk, samples - done) for done in range(0, samples, chunk)]
 
 
-def _log_weights(vae: VAE, x: Tensor, samples: int) -> Tensor:
-    guide: Any = poutine.trace(_repeated(vae.guide, x, samples)).get_trace()
-    model: Any = poutine.trace(poutine.replay(_repeated(vae.model, x, samples), guide)).get_trace()
-    q, p, likelihood = guide.nodes["z"]["fn"], model.nodes["z"]["fn"], model.nodes["x"]["fn"]
-    z = guide.nodes["z"]["value"]
+def _draws(vae: VAE, x: Tensor) -> Callable[[int], Drawn]:
+    """Return what draws n latent vectors for each of B images; they are coded once, if can be.
+
+    Guides other than `VAE`'s own may draw from other distributions, and are run for each chunk.
+    """
+    if not own_programs(vae):
+        return lambda n: run_guide(vae, x, n)
+    q = vae.posterior(x)
+
+    def draw(n: int) -> Drawn:
+        each = q.expand((n, len(x)))
+        return Drawn(each, each(), None)
+
+    return draw
+
+
+def _log_weights(vae: VAE, x: Tensor, drawn: Drawn) -> Tensor:
+    """Return the log-weights (n, B) of images at what was drawn for them, by running the model."""
+    q, z, _ = drawn
+    p, likelihood = run_model(vae, x, drawn, len(z))
     return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
 
 
-def _drawing(vae: VAE, x: Tensor, per_image: int) -> Callable[[int], Tensor]:
-    """Return what draws log-weights (n, B) of images x, given n; images are coded once, if can be.
+def _weights(vae: VAE, x: Tensor, per_image: int) -> Callable[[Drawn], Tensor]:
+    """Return what weighs draws for images x: log-weights (n, B); the model is run if it is new.
 
-    Programs other than `VAE`'s own may draw from other distributions, and are run for each chunk.
+    The likelihood is validated at the first draws, and at any whose weights are NaN, to say why.
     """
-    if (type(vae).model, type(vae).guide) != (VAE.model, VAE.guide):
-        return lambda n: _log_weights(vae, x, n)
-    q, p = vae.posterior(x), vae.prior()
+    if not own_programs(vae):
+        return lambda drawn: _log_weights(vae, x, drawn)
+    p, validated = vae.prior(), False
 
-    def drawn(n: int) -> Tensor:
-        each = q.expand((n, len(x)))
-        z = each()
-        return _log_likelihoods(vae, x, z, per_image) + p.log_prob(z) - each.log_prob(z)
+    def weigh(drawn: Drawn) -> Tensor:
+        nonlocal validated
+        q, z, _ = drawn
+        with pyro.validation_enabled(False) if validated else nullcontext():
+            scores = _log_likelihoods(vae, x, z, per_image)
+        if validated and scores.isnan().any():
+            scores = _log_likelihoods(vae, x, z, per_image)
+        validated = True
+        return scores + p.log_prob(z) - q.log_prob(z)
 
-    return drawn
+    return weigh
 
 
 def _log_likelihoods(vae: VAE, x: Tensor, z: Tensor, per_image: int) -> Tensor:
     """Return log p(x|z) of images (B, C, H, W) at z (n, B, D): (n, B), in cached chunks."""
-    images = max(1, min(len(x), CACHED_NUMBERS // per_image))
-    samples = max(1, CACHED_NUMBERS // (images * per_image))
+    numbers = CACHED_NUMBERS if x.device.type == "cpu" else CHUNK_VALUES
+    images = max(1, min(len(x), numbers // per_image))
+    samples = max(1, numbers // (images * per_image))
     columns = [
         torch.cat([vae.likelihood(part).log_prob(some) for part in at.split(samples)])
         for some, at in zip(x.split(images), z.split(images, dim=1), strict=True)
@@ -206,10 +218,11 @@ def _estimate(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tensor
     tail = tail_length(samples)
     total = squares = torch.full((len(x),), -math.inf, dtype=torch.double, device="cpu")
     largest = torch.empty(0, len(x), dtype=torch.double, device="cpu")
-    draw, sizes = _drawing(vae, x, per_image), _chunks(len(x), samples, per_image)
+    draw, weigh = _draws(vae, x), _weights(vae, x, per_image)
+    sizes = _chunks(len(x), samples, per_image)
     several = max(1, WEIGHTS_AT_ONCE // sizes[0])
     for start in range(0, len(sizes), several):
-        parts = [draw(size) for size in sizes[start : start + several]]
+        parts = [weigh(draw(size)) for size in sizes[start : start + several]]
         log_w = torch.cat(parts).cpu().double()
         total = torch.logaddexp(total, log_w.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * log_w).logsumexp(0))
