@@ -260,6 +260,18 @@ def test_pixels_that_are_drawn_are_the_same_in_both_passes(monkeypatch):
     assert torch.equal(coded, scored) and len(coded) == 50
 
 
+def test_networks_run_channels_last_and_lie_as_before_afterward(looked_at, tmp_path):
+    layers = [m for m in looked_at.vae.modules() if isinstance(m, torch.nn.Conv2d)]
+    before = [(layer.weight.clone(), layer.weight.stride()) for layer in layers]
+    seen = []
+    layers[-1].register_forward_hook(lambda m, *_: seen.append(m.weight.stride()))
+    draw(looked_at, tmp_path, ["rate_per_dimension"], progress=False)
+    last = before[-1][0]
+    assert set(seen) == {last.contiguous(memory_format=torch.channels_last).stride()}
+    for layer, (weight, stride) in zip(layers, before, strict=True):
+        assert torch.equal(layer.weight, weight) and layer.weight.stride() == stride
+
+
 def test_a_pass_leaves_randomness_as_it_was():
     vae = model(posteriors.PlanarFlow)
     state = torch.get_rng_state()
@@ -310,6 +322,22 @@ def test_a_film_reduces_each_frame_once_and_loses_nothing(tmp_path, monkeypatch)
     save_gif(film, tmp_path / "film.gif")
     assert len(reduced) == 4
     assert (tmp_path / "film.gif").read_bytes() == expected.getvalue()
+
+
+def test_a_large_decoder_decodes_less_where_less_will_do(looked_at, tmp_path, monkeypatch):
+    train = looked_at.dataset.train
+    often = Watched(looked_at.vae)
+    draw(looked_at, tmp_path, ["class_coverage"], progress=False)
+    assert sum(often.decoded.values()) >= 1000 + len(train)
+    each = 2**40 // passes.worth_decoding(looked_at.vae)
+    assert each > 1000
+    monkeypatch.setattr(passes, "MOST_OPERATIONS", 70 * each)
+    monkeypatch.setattr(samples, "FEWEST_KNOWN", 20)
+    seldom = Watched(looked_at.vae)
+    draw(looked_at, tmp_path, ["class_coverage"], progress=False)
+    assert 1070 <= sum(seldom.decoded.values()) <= 1070 + 5
+    page = explorer.section(looked_at.vae, looked_at.test, coded=looked_at.coded)
+    assert '"columns":8,' in page
 
 
 @pytest.mark.parametrize("dpi", [100, 150])

@@ -19,10 +19,11 @@ from pyro_vae._batching import numbers_per_code
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._spelling import old_names
 from pyro_vae.analysis.classes import require_as_many
-from pyro_vae.analysis.passes import batches_for, codes_per_chunk, guide_site, model_terms
+from pyro_vae.analysis.passes import batches_for, codes_per_chunk, model_terms, running
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
 from pyro_vae.evaluation.fitting import SomeImages, require_images
+from pyro_vae.evaluation.programs import run_guide
 from pyro_vae.vae import VAE, center
 
 #: The most numbers held at once while the prior's density is computed.
@@ -52,7 +53,7 @@ def embed(vae: VAE, images: SomeImages, *, draw: bool = False, seed: Seed = 0) -
         torch.Size([180, 2])
     """
     require_images("embed", vae, images)
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         posteriors = (vae.encode(x) for x in batches_for(vae, images))
         return torch.cat([(q.sample() if draw else center(q)).cpu() for q in posteriors])
 
@@ -70,7 +71,7 @@ def decode(vae: VAE, z: Codes, *, seed: Seed = 0) -> Tensor:
         z: latent vectors, (N, D).
         seed: seed of the draws from a likelihood that has no mean.
     """
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         z = z.to(vae.device, torch.float32)
         if on_sphere(vae):
             z = torch.nn.functional.normalize(z, dim=-1)
@@ -92,10 +93,10 @@ def reconstruct(
     """
     if codes is not None:
         require_as_many(codes, images)
-        with evaluating(vae), seeded(seed, vae.device):
+        with running(vae, seed):
             return _decoded(vae, codes.to(vae.device))
     require_images("reconstruct", vae, images)
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         return torch.cat([vae.reconstruct(x).cpu() for x in batches_for(vae, images)])
 
 
@@ -147,7 +148,7 @@ def terms_of(
     """Return distortion and rate of N images at draws from their posteriors, (draws, N) in nats."""
     require_images("terms_of", vae, images)
     found = []
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         for x in batches_for(vae, images):
             pairs = [torch.stack(pair) for pair in _terms_at_draws(vae, x, draws)]
             found.append(torch.stack(pairs, 1).cpu())
@@ -160,7 +161,7 @@ def _terms_at_draws(vae: VAE, x: Tensor, draws: int) -> Iterator[tuple[Tensor, T
     if type(vae).guide is not VAE.guide:  # Its draws may follow from other draws of the guide's.
         yield from (terms(vae, x) for _ in range(draws))
         return
-    q, z = guide_site(vae, x)
+    q, z, _ = run_guide(vae, x)
     for k in range(draws):
         z = q() if k else z
         log_q = q.log_prob(z)  # A flow knows the density of its last draw alone.
@@ -198,7 +199,7 @@ def mean_rate_per_dimension(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> 
     """
     require_images("mean_rate_per_dimension", vae, images)
     found = []
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         for x in batches_for(vae, images):
             posterior = vae.encode(x)
             try:

@@ -7,26 +7,28 @@ has random numbers of its own.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
-import pyro.distributions as dist
 import torch
-from pyro import poutine
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from pyro_vae import objectives
 from pyro_vae._arguments import Seed, checked
 from pyro_vae._batching import CACHED_NUMBERS, MOST_NUMBERS, numbers_per_image
-from pyro_vae._modes import evaluating, random_state, seeded, set_random_state
+from pyro_vae._modes import channels_last, evaluating, random_state, seeded, set_random_state
 from pyro_vae.analysis.classes import require_as_many
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import active_units
 from pyro_vae.evaluation.collapse import posterior_means
 from pyro_vae.evaluation.fitting import SomeImages, require_images
+from pyro_vae.evaluation.programs import run_guide, run_model
 from pyro_vae.vae import VAE, center
 
 BATCH_SIZE = 500
+#: The most floating-point operations for what one picture decodes where it could do with less: some
+#: ten seconds of two processor cores.
+MOST_OPERATIONS = 2**40
 _found_at_once: WeakKeyDictionary[VAE, tuple[tuple[int, ...], tuple[int, ...]]] = (
     WeakKeyDictionary()
 )
@@ -80,11 +82,11 @@ def code(vae: VAE, images: SomeImages, *, seed: Seed = 0) -> Coded:
     """
     require_images("code", vae, images)
     parts: dict[str, list[Tensor]] = {}
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         draws, centers, means = (_Randomness(vae.device) for _ in range(3))
         for x in batches_for(vae, images):
             with draws.continued():
-                q, z = guide_site(vae, x)
+                q, z, _ = run_guide(vae, x)
                 found = {"draws": z, "log_posterior": q.log_prob(z)}
             if type(vae).guide is not VAE.guide:  # It may draw from another posterior.
                 q = vae.encode(x)
@@ -126,7 +128,7 @@ def terms_at(
     """
     require_as_many(coded.draws, images, "coded")
     found = []
-    with evaluating(vae), seeded(seed, vae.device):
+    with running(vae, seed):
         draws = coded.draws.split(images_per_batch(vae))
         for x, z in zip(batches_for(vae, images), draws, strict=True):
             found.append(torch.stack(model_terms(vae, x, z.to(vae.device))).cpu())
@@ -134,18 +136,17 @@ def terms_at(
     return distortion, coded.log_posterior - log_prior
 
 
-def guide_site(vae: VAE, x: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
-    """Return the posterior of images x (B, C, H, W), as the guide declares it, and its draw z."""
-    guide: Any = poutine.trace(vae.guide).get_trace(x)
-    site = guide.nodes["z"]
-    return site["fn"], site["value"]
-
-
 def model_terms(vae: VAE, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return distortion and log p(z) of images x (B, C, H, W) at z (B, D), (B,) each, in nats."""
-    model: Any = poutine.trace(poutine.condition(vae.model, data={"z": z})).get_trace(x)
-    prior, likelihood = (model.nodes[name]["fn"] for name in ("z", "x"))
+    prior, likelihood = run_model(vae, x, z)
     return -likelihood.log_prob(x), prior.log_prob(z)
+
+
+@contextmanager
+def running(vae: VAE, seed: int) -> Iterator[None]:
+    """Run a model for pictures within a block: in evaluation mode, channels last, with a seed."""
+    with evaluating(vae), channels_last(vae), seeded(seed, vae.device):
+        yield
 
 
 def batches_for(vae: VAE, images: ImageData) -> Iterator[Tensor]:
@@ -160,8 +161,16 @@ def images_per_batch(vae: VAE) -> int:
 
 
 def codes_per_chunk(vae: VAE) -> int:
-    """Return how many latent vectors are decoded at once, as many as the cache holds."""
+    """Return how many latent vectors are decoded at once, as many as a CPU's cache holds."""
     return _at_once(vae)[1]
+
+
+@torch.no_grad()
+def worth_decoding(vae: VAE) -> int:
+    """Return how many latent vectors a picture should decode at most: fewer by large networks."""
+    with running(vae, 0), FlopCounterMode(display=False) as counted:
+        vae.likelihood(vae.zeros(1, vae.latent_size))
+    return MOST_OPERATIONS // max(1, counted.get_total_flops())
 
 
 def _at_once(vae: VAE) -> tuple[int, ...]:
@@ -170,7 +179,7 @@ def _at_once(vae: VAE) -> tuple[int, ...]:
     known, found = _found_at_once.get(vae, ((), (0, 0)))
     if known != slots:
         each = numbers_per_image(vae)
-        numbers = MOST_NUMBERS, CACHED_NUMBERS
+        numbers = MOST_NUMBERS, CACHED_NUMBERS if vae.device.type == "cpu" else MOST_NUMBERS
         found = tuple(max(1, min(BATCH_SIZE, most // each)) for most in numbers)
         _found_at_once[vae] = slots, found
     return found

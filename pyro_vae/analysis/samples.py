@@ -21,6 +21,7 @@ from pyro_vae.analysis.classes import (
 from pyro_vae.analysis.embeddings import decode, draw_prior, reconstruct
 from pyro_vae.analysis.latents import label_axes
 from pyro_vae.analysis.lettering import letters, shortened, shortened_path
+from pyro_vae.analysis.passes import worth_decoding
 from pyro_vae.analysis.projections import Projection, project
 from pyro_vae.analysis.style import (
     MODEL,
@@ -44,6 +45,8 @@ from pyro_vae.vae import VAE, name_of
 
 #: The most values of training images held at once while distances to them are computed.
 VALUES_AT_ONCE = 2**24
+#: The fewest training images, if there are so many, that samples are compared with by class.
+FEWEST_KNOWN = 500
 
 
 @checked
@@ -147,7 +150,9 @@ def nearest_neighbors(
     """
     require_images("nearest_neighbors", vae, train, "train")
     samples = decode(vae, draw_prior(vae, n, seed=seed), seed=seed)
-    distances, indices = nearest_training_images(samples, train, neighbors)
+    unseen = samples[:0] if reference is None else reference.as_float(slice(200))
+    far, where = nearest_training_images(torch.cat([samples, unseen.cpu()]), train, neighbors)
+    distances, indices = far[:n], where[:n]
     images = torch.cat([samples, *(train.as_float(row) for row in indices.T)])
     below = [number(distance, 1) for distance in distances.T.flatten().tolist()]
     if files := train.names:
@@ -158,8 +163,7 @@ def nearest_neighbors(
         f"New images above their nearest of {number(len(train))} training images, with distances"
     )
     if reference is not None:
-        usual = nearest_training_images(reference.as_float(slice(200)), train, 1)[0].median()
-        title += f"\n(median distance of unseen real images: {usual:.1f})"
+        title += f"\n(median distance of unseen real images: {far[n:, 0].median():.1f})"
     rows = ["sample"] + [f"nearest {k + 1}" for k in range(indices.shape[1])]
     return image_panels(images, captions, columns=n, title=title, row_names=rows)
 
@@ -214,7 +218,8 @@ def class_coverage(
         vae: the model.
         train: labeled images.
         n: number of samples from the prior.
-        known: number of training images to compare with; fewer if they are large.
+        known: number of training images to compare with; fewer if they are large, or if the decoder
+            is (`passes.worth_decoding`), but 500 or more.
         codes: the codes of the labeled images in the random order of the seed, (n, D), if they are
             known: `known` of them or more.
         seed: seed of all randomness.
@@ -262,6 +267,7 @@ def sample_classes(
 
     train = labeled(train)
     groups = _classes(train)
+    known = min(known, max(FEWEST_KNOWN, worth_decoding(vae)))
     order = _known_images(train, known, seed)
     some, codes = train.select(order), None if codes is None else codes[: len(order)]
     neighbors = KNeighborsClassifier(min(5, len(some)), algorithm="brute")

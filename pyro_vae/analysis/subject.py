@@ -3,14 +3,16 @@
 All pictures of a subject together take one pass of coding and one of decoding over its test images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pyro_vae._modes import channels_last
 from pyro_vae.analysis import manifolds
 from pyro_vae.analysis.animation import Frame
 from pyro_vae.analysis.classes import labeled
@@ -166,6 +168,12 @@ class Subject:
     def tsne(self) -> Projection:
         """The codes of at most 5,000 test images in a plane, by t-SNE."""
         return project(self.codes, "tsne", seed=self.seed, progress=self.progress)
+
+    @contextmanager
+    def laid_out(self) -> Iterator[None]:
+        """Lay the models out channels last within a block, once for all that is drawn in it."""
+        with channels_last(self.vae), channels_last(self.autoencoder or nn.Identity()):
+            yield
 
     def range_of(self, dimension: int) -> manifolds.Range:
         """Return the range of a grid: the chosen one, else the prior's, else that of the codes."""

@@ -155,7 +155,8 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     skipped: dict[str, list[str]] = {}
-    with tqdm(names, desc="pictures", unit="picture", disable=hidden(progress)) as bar:
+    bar = tqdm(names, desc="pictures", unit="picture", disable=hidden(progress))
+    with bar, subject.laid_out():
         for name in bar:
             bar.set_postfix_str(name)
             if reason := missing(PICTURES[name], subject):

@@ -35,7 +35,7 @@ from pyro_vae.analysis.embeddings import (
 )
 from pyro_vae.analysis.pages.packing import Layer, layers_of, pack, run_layers
 from pyro_vae.analysis.pages.page import data_uri, document, image_bytes, render
-from pyro_vae.analysis.passes import Coded, code
+from pyro_vae.analysis.passes import Coded, code, worth_decoding
 from pyro_vae.analysis.style import (
     MODEL,
     MOST_CLASSES,
@@ -391,8 +391,8 @@ def _nodes(vae: VAE, plane: Plane, window: np.ndarray, seed: int, progress: bool
 def _first_count(vae: VAE, plane: Plane) -> int:
     channels, height, width = vae.image_shape
     values = channels * math.prod(_reduced(height, width, LONGEST_SIDE))
-    axes = len(plane.names)
-    return int(np.clip((MOST_VALUES / values) ** (1 / axes), FEWEST_NODES, MOST_NODES))
+    most, axes = min(MOST_VALUES / values, worth_decoding(vae)), len(plane.names)
+    return int(np.clip(most ** (1 / axes), FEWEST_NODES, MOST_NODES))
 
 
 def _decoded_levels(

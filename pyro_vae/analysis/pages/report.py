@@ -80,15 +80,16 @@ def write(
         ArgumentError: the explorer cannot show these dimensions or axes.
     """
     name = run.folder.resolve().name
-    found = explorer.section(
-        subject.vae,
-        subject.test,
-        dimensions=dimensions,
-        axes=axes,
-        seed=subject.seed,
-        progress=progress,
-        coded=subject.coded,
-    )
+    with subject.laid_out():
+        found = explorer.section(
+            subject.vae,
+            subject.test,
+            dimensions=dimensions,
+            axes=axes,
+            seed=subject.seed,
+            progress=progress,
+            coded=subject.coded,
+        )
     alone = explorer.standalone(found, f"{name}: latent explorer")
     write_text(run.folder / EXPLORER, alone, within=run.folder)
     write_text(run.folder / REPORT, page(subject, run, found, pictures), within=run.folder)
