@@ -152,9 +152,16 @@ DEFAULTS = {
         "channels": (64, 64, 64, 32),
         "strides": (1, 2, 2, 1),
         "slope": 0.2,
+        "normalized": True,
     },
     "networks.HalvingEncoder": {"first": 32, "channels": 64, "smallest": 8, "slope": 0.2},
-    "networks.HalvingDecoder": {"last": 32, "channels": 64, "smallest": 8, "slope": 0.2},
+    "networks.HalvingDecoder": {
+        "last": 32,
+        "channels": 64,
+        "smallest": 8,
+        "slope": 0.2,
+        "normalized": True,
+    },
     "networks.ResNetEncoder": {"channels": (64, 128, 256, 512), "standardized": (0.0, 1.0)},
     "networks.ResNetDecoder": {"channels": (512, 256, 128, 64)},
 }

@@ -172,6 +172,16 @@ def test_strides_are_mirrored():
     assert sizes == [(5, 12, 9), (4, 23, 17), (1, 23, 17)]
 
 
+def test_a_decoder_without_normalization_maps_each_latent_vector_by_itself():
+    plain = networks.HalvingDecoder(2, (1, 16, 16), normalized=False)
+    assert not any(isinstance(part, BatchNorm) for part in plain.modules())
+    assert isinstance(plain.layers[-1], nn.ConvTranspose2d)
+    z = torch.randn(4, 2)
+    torch.testing.assert_close(plain(z)[:1], plain(z[:1]))
+    usual = networks.HalvingDecoder(2, (1, 16, 16)).train()
+    assert not torch.allclose(usual(z)[:1], usual(z[:1]))
+
+
 @pytest.mark.parametrize(
     "make",
     [networks.BatchNormEncoder, partial(networks.BatchNormDecoder, 2)],

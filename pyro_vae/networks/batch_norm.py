@@ -70,6 +70,7 @@ class BatchNormDecoder(Decoder):
         channels: the number of channels before each transposed convolution.
         strides: the stride of each transposed convolution, by which it enlarges the image.
         slope: the slope of the leaky ReLU below 0.
+        normalized: use batch normalization.
 
     Raises:
         ArgumentError: there is not one stride for each transposed convolution.
@@ -88,6 +89,7 @@ class BatchNormDecoder(Decoder):
         channels: Sizes = (64, 64, 64, 32),
         strides: Sizes = (1, 2, 2, 1),
         slope: Number = 0.2,
+        normalized: bool = True,
     ) -> None:
         super().__init__()
         _require_as_many(channels, strides)
@@ -96,12 +98,9 @@ class BatchNormDecoder(Decoder):
         layers = start(latent_size, (channels[0], *sizes[0]))
         steps = zip(pairwise((*channels, image_shape[0])), pairwise(sizes), strides, strict=True)
         for (before, after), (small, large), stride in steps:
-            layers += [
-                enlarging(before, after, small, large, stride),
-                BatchNorm(after),
-                nn.LeakyReLU(slope),
-            ]
-        self.layers = nn.Sequential(*layers[:-2])
+            norm = [BatchNorm(after)] if normalized else []
+            layers += [enlarging(before, after, small, large, stride), *norm, nn.LeakyReLU(slope)]
+        self.layers = nn.Sequential(*layers[: -2 if normalized else -1])
 
 
 class HalvingEncoder(BatchNormEncoder):
@@ -149,6 +148,7 @@ class HalvingDecoder(BatchNormDecoder):
         channels: the number of channels before each other transposed convolution.
         smallest: the length of the longer side, in pixels, from which doubling starts; at least 1.
         slope: the slope of the leaky ReLU below 0.
+        normalized: use batch normalization; without it, flat areas of one level are learned better.
 
     Raises:
         ArgumentError: smallest is below 1.
@@ -168,10 +168,11 @@ class HalvingDecoder(BatchNormDecoder):
         channels: Size = 64,
         smallest: Count = 8,
         slope: Number = 0.2,
+        normalized: bool = True,
     ) -> None:
         depth = halvings(image_shape, smallest)
         widths = (*(channels,) * (depth - 1), last)
-        super().__init__(latent_size, image_shape, widths, (2,) * depth, slope)
+        super().__init__(latent_size, image_shape, widths, (2,) * depth, slope, normalized)
 
 
 class BatchNorm(nn.BatchNorm2d):
