@@ -1,12 +1,12 @@
 """The recipe that fits any images: `auto` chooses the model and its training from what is there.
 
-The networks are convolutions that halve the image until its longer side is at most eight pixels. The
-encoder has batch normalization; the decoder has none, which lets it reach the levels of an even
-background within few steps. The prior is a normalizing flow, which takes the shape of the codes. The
-latent size grows with the image. The likelihood follows from the levels: binary images have a Bernoulli,
-all others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of few images,
-one for each channel. A decoder that may doubt each value by itself learns to doubt the colors of a
-few images before it learns the colors.
+The networks are convolutions that halve the image until its longer side is at most eight pixels.
+The encoder has batch normalization; the decoder has none, which lets it reach the levels of an even
+background within few steps. The prior is a normalizing flow, which takes the shape of the codes.
+The latent size grows with the image. The likelihood follows from the levels: binary images have a
+Bernoulli, all others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of
+few images, one for each channel. A decoder that may doubt each value by itself learns to doubt the
+colors of a few images before it learns the colors.
 
 What is chosen are settings like any other, written to `config.yaml`, and each can be overridden.
 """
