@@ -61,7 +61,7 @@ def auto(facts: Facts) -> Recipe:
     Example:
         >>> recipe = auto(Facts((3, 64, 64), 10_000))
         >>> recipe.latent_size, recipe.build((3, 64, 64)).latent_size
-        (128, 128)
+        (200, 200)
         >>> auto(Facts((1, 28, 28), 2000, binary=True)).likelihood.__name__
         'Bernoulli'
     """
@@ -75,7 +75,7 @@ def auto(facts: Facts) -> Recipe:
         data="fashion-mnist",
         image_shape=shape,
         size=size,
-        latent_size=_latent_size(shape),
+        latent_size=_latent_size(shape, facts.images),
         encoder=networks.HalvingEncoder,
         decoder=partial(networks.HalvingDecoder, normalized=False),
         prior=partial(
@@ -101,10 +101,10 @@ def _batch_size(images: int) -> int:
     return max(8, min(64, 2 ** round(math.log2(max(images, 1) / 2.5))))
 
 
-def _latent_size(shape: ImageShape) -> int:
-    """Return a size that grows with what an image can hold."""
+def _latent_size(shape: ImageShape, images: int) -> int:
+    """Return a size that grows with what an image can hold, and is smaller for few images."""
     values = math.prod(shape)
-    return 32 if values <= 256 else 64 if values <= 64 * 64 else 128
+    return 32 if values <= 256 else 64 if values <= 1024 else 128 if images < FEW else 200
 
 
 def _likelihood(facts: Facts) -> Callable[[networks.Decoder], likelihoods.Likelihood]:
