@@ -1,12 +1,14 @@
 """The programs, run as a user runs them: one epoch on real digits, and what users do wrong."""
 
 import json
+import math
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -466,3 +468,20 @@ def test_the_benchmark_of_growth_finds_the_exponent(monkeypatch):
     monkeypatch.setitem(benchmark_growth.AXES, "side", ((16,), *benchmark_growth.AXES["side"][1:]))
     (point,) = benchmark_growth.measure(["side"], 1)
     assert (point.axis, point.size) == ("side", 16) and point.seconds > 0 and point.memory >= 0
+
+
+def test_recipes_are_compared_in_the_time_given_and_in_one_unit(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import compare_recipes
+
+    given = {"minutes": 0.02, "data_dir": None, "judged": tmp_path, "seed": 0, "out": tmp_path}
+    found = [compare_recipes.trained("digits", name, **given) for name in ("auto", "mnist_fc")]
+    for each in found:
+        assert each.bits == pytest.approx(-each.elbo / 64 / math.log(2))
+        assert each.epochs >= 1 and each.active <= each.latent_size
+        assert (tmp_path / f"digits_{each.recipe}.png").exists()
+    short = replace(found[1], seconds=found[0].seconds / 3)
+    head, _, row = compare_recipes.table([short, found[0]]).splitlines()
+    assert head == "| images | mnist_fc | auto |"
+    seconds = f"({short.seconds:.0f} s)"
+    assert row == f"| digits | {short.bits:.4f} {seconds} | {found[0].bits:.4f} |"
