@@ -50,7 +50,7 @@ def test_facts_are_told_in_words():
     assert (
         str(Facts((1, 28, 28), 54_000, classes=10)) == "54,000 gray images of 28×28 in 10 classes"
     )
-    assert str(Facts((3, 96, 128), 300)) == "300 color images of 128×96"
+    assert str(Facts((3, 96, 128), 300)) == "300 color images of 96×128"
     assert str(Facts((1, 48, 48), 9, binary=True)) == "9 binary images of 48×48"
     assert str(Facts((2, 8, 8), 9)) == "9 images of 8×8"
 

@@ -51,7 +51,7 @@ class Facts:
     def __str__(self) -> str:
         channels, height, width = self.image_shape
         kind = "binary" if self.binary else {1: "gray", 3: "color"}.get(channels, "")
-        images = f"{self.images:,} {kind} images of {width}×{height}".replace("  ", " ")
+        images = f"{self.images:,} {kind} images of {height}×{width}".replace("  ", " ")
         return images + f" in {self.classes:,} classes" * (self.classes > 1)
 
 
