@@ -95,10 +95,10 @@ vae = VAE(
 print(vae)
 
 # %%
-# A standard normal prior is a round cloud of points around 0. A normal likelihood
-# lets every pixel vary around what the decoder returns, by a deviation that is
-# learned as well and starts at 0.2. These are two choices of many: :doc:`/slots`
-# lists all, and :doc:`08_swap` changes them.
+# A standard normal prior is a round cloud of points around 0. A normal likelihood lets
+# every pixel vary around what the decoder returns, by a standard deviation (from here
+# on, *deviation*) that is learned as well and starts at 0.2. These are two choices of
+# many: :doc:`/slots` lists all, and :doc:`08_swap` changes them.
 #
 # The training
 # ------------
@@ -127,9 +127,10 @@ plt.show()
 # -----------
 # .. admonition:: Predict, then run
 #
-#    The *rate* is how much a latent vector says about its image, in *nats*, the unit of
-#    information that goes with natural logarithms. To name one of ten digits takes log
-#    10 = 2.30 nats. Will the rate be lower than that, or higher?
+#    The *rate* is what a latent vector costs, and at most what it says about its image
+#    on average, in *nats*, the unit of information that goes with natural logarithms.
+#    To name one of ten digits takes log 10 = 2.30 nats. Will the rate be lower than
+#    that, or higher?
 
 numbers = evaluate(vae, images.test)
 print(numbers)
@@ -145,22 +146,24 @@ assert vae.likelihood(torch.zeros(1, 2)).base_dist.scale.unique().numel() == 1
 # %%
 # .. dropdown:: Answer
 #
-#    Higher: some 5 nats. A latent vector tells more than the digit, such as
-#    how bold it is and how it slants.
+#    Higher: some 5 nats. A latent vector can tell more than the digit, such as how bold
+#    it is and how it slants.
 #
 # Read the numbers in this order.
 #
 # - The last line first: has the model *collapsed*? A model that does not use its latent
 #   vectors returns the same image whatever the latent vector. This one uses both
 #   numbers of its latent vector.
-# - The *rate* is what a latent vector tells, and what it costs. (A nat is 1.44 bits.)
+# - The *rate* is what a latent vector costs, and the most that it can tell about its
+#   image, on average. (A nat is 1.44 bits.)
 # - The *distortion* is what the pixels of an image cost once its latent vector is known.
 #   Lower means that the reconstructions are better. Here it is negative, which is
 #   no mistake: it is minus the logarithm of a *density*, and a density may be above
 #   1.
 # - The *ELBO* (evidence lower bound) is minus the sum of the two: the one number by
-#   which models of the same images and the same kind of likelihood are compared.
-#   Higher is better. :doc:`05_the_bound` explains what it is a bound on.
+#   which models of the same images and the same kind of likelihood are compared. Higher
+#   is better. :doc:`05_the_bound` explains what it is a bound on. Its standard error
+#   says how much it would vary with other test images, as many as these.
 #
 # The pictures
 # ------------

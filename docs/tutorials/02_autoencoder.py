@@ -288,9 +288,9 @@ show(walk, "from a 0 to a 1")
 #
 # .. admonition:: Predict, then run
 #
-#    Multiply all latent vectors by ten: ten times the weights and biases of the encoder's
-#    last layer, and a tenth of the weights of the decoder's first. What becomes of
-#    the map, and what of the loss?
+#    We multiply all latent vectors by ten: the weights and biases of the encoder's last
+#    layer are multiplied by ten, and the weights of the decoder's first layer are
+#    divided by ten. What becomes of the map, and what of the loss?
 
 before = test_error(encoder, decoder)
 with torch.no_grad():

@@ -175,11 +175,11 @@ assert encoder[-1].weight.grad is not None
 #     \rVert^2}_{\text{reconstruction}} + \underbrace{\tfrac12 \sum_{d=1}^D
 #       \left(\mu_d^2 + \sigma_d^2 - 1 - \log \sigma_d^2\right)}_{\text{KL}} .
 #
-# The *reconstruction* term is the squared error of the last page. The factor in
-# front of it is new, and it matters: it weighs one term against the other. Here
-# :math:`s` is how far a pixel may be off: we choose 0.2, so that the factor is
-# 12.5. (Other articles have other factors, or a cross-entropy. What each choice
-# means is the subject of :doc:`06_which_likelihood`.)
+# The *reconstruction* term is the squared error of the last page, where :math:`\hat x`
+# is the decoder's image. The factor in front of it is new, and it matters: it weighs
+# one term against the other. Here :math:`s` is how far a pixel may be off: we choose
+# 0.2, so that the factor is 12.5. (Other articles have other factors, or a
+# cross-entropy. What each choice means is the subject of :doc:`06_which_likelihood`.)
 #
 # The *KL* term is the divergence of the cloud from :math:`\mathcal N(0, I)`, the
 # Kullback-Leibler divergence between two normal distributions. It is 0 if the cloud
@@ -434,10 +434,10 @@ assert abs(error - 1.4) < 0.4 and error > 1.2 * 0.8  # The autoencoder has 0.8.
 #
 # .. admonition:: Exercise
 #
-#    We chose the deviation of a pixel, 0.2. Let the model learn it: make
-#    :math:`\log s` an ``nn.Parameter``, and train. The loss as it stands above
-#    would then fall forever (try it: where does :math:`s` go?). Which term is
-#    missing? *Hint:* the density of a normal distribution has a factor in front of
+#    We chose the deviation of a pixel, 0.2. Let the model learn it: make :math:`\log s`
+#    an ``nn.Parameter``, and train. The loss as it stands above would then fall toward
+#    0, whatever the reconstructions are (try it: where does :math:`s` go?). Which term
+#    is missing? *Hint:* the density of a normal distribution has a factor in front of
 #    its exponential.
 #
 #    .. dropdown:: Solution

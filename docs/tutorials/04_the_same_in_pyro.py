@@ -180,11 +180,11 @@ assert refused
 # %%
 # .. dropdown:: Answer
 #
-#    It is refused. The prior is then a batch of 2, and the plate has room for a
-#    batch of 5: Pyro takes the two coordinates for two images. This is the most
-#    common error in Pyro programs. Worse is a case that is *not* refused: with a
-#    batch of two images, or with latent vectors of one number, the shapes would fit by
-#    accident.
+#    It is refused. The prior is then a batch of 2, and the plate has room for a batch
+#    of 5: Pyro takes the two coordinates for two images. This is the most common error
+#    in Pyro programs. Worse is a case that the plate does *not* refuse: with a batch of
+#    two images, or with latent vectors of one number, the shapes fit it by accident,
+#    and the error, if there is one, comes later.
 #
 # The guide
 # ---------
@@ -241,9 +241,9 @@ assert torch.isclose(by_traces, by_pyro, rtol=1e-6)
 # hand, as on the last page. The noise is the same, because it comes from the same
 # seed. There are two differences, and neither is one of substance:
 #
-# - In place of the squared error over :math:`2 s^2` stands minus the logarithm of a
-#   normal density, which has a constant besides: :math:`\frac{64}{2} \log (2 \pi
-#   s^2)` for an image of 64 pixels.
+# - The squared error over :math:`2 s^2` becomes minus the logarithm of a normal
+#   density, which adds a constant: :math:`\frac{64}{2} \log (2 \pi s^2)` for an image
+#   of 64 pixels.
 # - The KL is not computed by its formula, but estimated from the draw: :math:`\log
 #   q(z \mid x) - \log p(z)`, whose average over many draws is the KL. So no formula
 #   is needed, whatever the two distributions are (:doc:`05c_sampled_rate`).
@@ -299,9 +299,9 @@ assert f"{constant:.1f}" == "-44.2"
 # sphinx_gallery_end_ignore
 
 # %%
-# They are equal, up to rounding. ``TraceMeanField_ELBO`` is the variant that takes
-# the closed form of the KL where there is one. The constant, -44.2 for each image,
-# has no gradient; but without it the number is not the bound that it is called.
+# They are equal, up to rounding. ``TraceMeanField_ELBO`` is the variant that takes the
+# closed form of the KL where there is one. The constant, -44.2 for each image, has no
+# gradient; but without it the number is not the bound.
 #
 # Training: ``SVI``
 # -----------------
@@ -364,8 +364,9 @@ assert len(torch.randperm(len(x)).split(64)) == 26
 # What is gained
 # --------------
 # The loss was never written down, so it need not be worked out anew if the story
-# changes. Here the prior becomes a Student-t distribution, which has heavier tails,
-# and the KL of a normal distribution from it has no formula. One line changes:
+# changes. Here the prior becomes a Student-t distribution, which has heavier tails, and
+# the KL of a normal distribution from it has no formula. (The networks continue from
+# the epoch above, so that the loss starts lower.) One line changes:
 
 
 def model_with_tails(x):
@@ -435,10 +436,10 @@ assert math.isclose(*losses, rel_tol=1e-6)
 # .. admonition:: Exercise
 #
 #    Make the images black and white, ``(x > 0.5).float()``, and write a model whose
-#    pixels are Bernoulli. Two lines change, and the decoder loses its ``Sigmoid``
-#    if you give the distribution ``logits``. Train it with ``SVI``, and check that
-#    minus the log-probability of an image is the binary cross-entropy that PyTorch
-#    computes.
+#    pixels are Bernoulli. Two lines change, and the decoder loses its ``Sigmoid`` if
+#    you give the distribution ``logits``. Train it with ``SVI``, and check that minus
+#    the log-probability of an image is the binary cross-entropy that PyTorch computes,
+#    summed over the pixels.
 #
 #    .. dropdown:: Solution
 #

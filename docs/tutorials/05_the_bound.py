@@ -298,10 +298,10 @@ assert f"{gaps[5]:.2f}" == "6.45" and f"{gaps[1]:.2f}" == "2.55"
 # %%
 # .. dropdown:: Answer
 #
-#    Twice as wide: it loses 6.45 nats, and half as wide only 2.55. The KL from
-#    :math:`q` to the true posterior is an average over draws from :math:`q`, and a
-#    cloud that is too wide draws latent vectors which could not have made the image.
-#    This is why posteriors that cannot be right tend to be too narrow.
+#    Twice as wide: it loses 6.45 nats, and half as wide only 2.55. The KL of :math:`q`
+#    from the true posterior is an average over draws from :math:`q`, and a cloud that
+#    is too wide draws latent vectors which could not have made the image. This is why a
+#    posterior whose family does not contain the true one tends to become too narrow.
 #
 # The sum in the last column is :math:`\log p(x)` every time, up to the noise of the
 # draws.
@@ -486,9 +486,9 @@ assert bounds[0] < bounds[1] < bounds[2] and abs(bounds[3] - exact.mean()) < 0.1
 # .. admonition:: Exercise
 #
 #    Move the mean of the true posterior by one of its own deviations, in every
-#    dimension. (The factor ``scale_tril`` times a vector of ones does so.) Work out
-#    the gap from the formula above, for 8 dimensions; then check it with
-#    ``log_weights``.
+#    dimension. (``q.scale_tril @ torch.ones(8)`` is that shift; the matrix is diagonal
+#    here.) Work out the gap from the formula above, for 8 dimensions; then check it
+#    with ``log_weights``.
 #
 #    .. dropdown:: Solution
 #

@@ -143,8 +143,9 @@ plt.show()
 # set, a model and the settings of a training under one name (:doc:`11_slips`).
 #
 # The article behind the recipe ``mnist_mlp`` says that without the KL term no gradient
-# could train the encoder. One could: :math:`f` above has no KL. What lets the gradient
-# through is the reparameterization.
+# could train the encoder. That is wrong: :math:`f` above contains no KL, and its
+# gradient still reaches :math:`\mu`. What lets the gradient through is the
+# reparameterization.
 #
 # The text (not the program) of the article behind ``fashion_batchnorm`` has
 # :math:`\mu + \sigma^2 \varepsilon` in place of :math:`\mu + \sigma \varepsilon`: it
@@ -172,11 +173,11 @@ assert f"{(SIGMA**2 * noise).std():.2f}" == "0.25" and SIGMA == 0.5
 #
 # .. admonition:: Exercise
 #
-#    Most of the noise of the score function is common to all draws, and can be
-#    subtracted: replace :math:`f(z)` by :math:`f(z) - c`, where the *baseline* c is the
-#    average of f over other draws. The gradient stays right, because :math:`\mathbb
-#    E_q[\nabla \log q] = 0`. By what factor does the deviation fall, in 2, 8 and 32
-#    dimensions?
+#    Most of the noise comes from the average value of :math:`f`, which multiplies
+#    :math:`\nabla \log q` in every draw and can be subtracted: replace :math:`f(z)` by
+#    :math:`f(z) - c`, where the *baseline* c is the average of f over other draws. The
+#    gradient stays right, because :math:`\mathbb E_q[\nabla \log q] = 0`. By what
+#    factor does the deviation fall, in 2, 8 and 32 dimensions?
 #
 #    .. dropdown:: Solution
 #

@@ -25,9 +25,9 @@ from draws (Kingma and Welling, 2014, equation 6 instead of equation 7):
     \mathrm{KL}(q \,\|\, p) = \mathbb E_{q}[\log q(z) - \log p(z)]
     \approx \log q(z) - \log p(z), \quad z \sim q .
 
-So nothing in this library assumes a Normal: ``objectives.ELBO()`` samples the rate,
-and ``objectives.ELBO(analytic_kl=True)`` uses the formula where there is one. Is
-one draw enough?
+So nothing in this library assumes a Normal: ``objectives.ELBO()`` samples the rate, and
+``objectives.ELBO(analytic_kl=True)`` uses the formula where there is one. (``evaluate``
+does, too, unless told ``analytic_kl=False``.) Is one draw enough?
 """
 
 # %%
@@ -106,7 +106,8 @@ plt.show()
 # .. admonition:: Predict, then run
 #
 #    The rate of such an image is hundreds of nats, and we estimate it from a single
-#    draw. Will the average over 32 images be wrong by a tenth, a hundredth, or less?
+#    draw. Will the average over 32 images be wrong by about a tenth, a hundredth, or a
+#    thousandth?
 
 D, REPEATS = 256, 2_000
 

@@ -56,9 +56,9 @@ B, P, D = 64, 64, 2  # images in a batch, values in an image, latent dimensions
 # Seven programs
 # --------------
 # These losses have all been published, in articles and in answers on forums. The
-# networks, the optimizer and the data are the same for each, those of page 3. Only
-# two lines differ: how the squared error or the cross-entropy is added up, and how
-# the KL is. (``kl`` is the divergence of each dimension of each image, (B, D).)
+# networks (smaller ones than page 3's), the optimizer and the data are the same for
+# each. Only two lines differ: how the squared error or the cross-entropy is added up,
+# and how the KL is. (``kl`` is the divergence of each dimension of each image, (B, D).)
 
 
 def squared_error(x_hat, x):
@@ -95,7 +95,7 @@ programs = {
 
 
 def train(loss, epochs=10):
-    """Train page 3's networks; return reconstructions, squared error and rate."""
+    """Train small networks; return reconstructions, squared error and rate."""
     torch.manual_seed(0)
     encoder = nn.Sequential(
         nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 2 * D)
@@ -258,7 +258,7 @@ assert 0.15 < mean_error < 0.25
 #      - :math:`\sqrt{1/(2B)}`: falls with the *batch size*
 #    * - the means over pixels, batch and latent vector
 #      - :math:`D/P`, compared with the KL
-#      - :math:`\sqrt{P/2D}`: depends on the *latent vector*, too
+#      - :math:`\sqrt{P/(2D)}`: depends on the *latent vector*, too
 #    * - :math:`w` times any of these
 #      - :math:`w` times that
 #      - divided by :math:`\sqrt w`
@@ -369,6 +369,7 @@ def compare(name):
     return written.item(), ours, recipe.beta, p
 
 
+# ``vae.encode(x)`` is q(z|x), and ``vae.decode(z)`` is p(x|z), as distributions.
 print("recipe             as written      ours   likelihood          beta")
 for name in as_written:
     written, ours, beta, p = compare(name)
@@ -425,9 +426,10 @@ for name in as_written:
 #
 # The best deviation is the error itself
 # --------------------------------------
-# Then no weight is left to choose. For given reconstructions the likelihood is
-# highest where :math:`\sigma^2` is their mean squared error. We "reconstruct" every
-# digit by the mean image, and see how probable each deviation makes the images:
+# If the deviation is learned, no weight is left to choose. For given reconstructions
+# the likelihood is highest where :math:`\sigma^2` is their mean squared error. We
+# "reconstruct" every digit by the mean image, and see how probable each deviation makes
+# the images:
 
 mean_image = x.mean(0)
 rms = (x_test - mean_image).square().mean().sqrt().item()
@@ -599,7 +601,8 @@ show(rows, names, "the same networks, four likelihoods")
 #
 #     \text{bits/dim} = \frac{-\log p(x) + P \log 256}{P \log 2} .
 #
-# ``evaluate`` computes it from what the likelihood declares about itself.
+# ``evaluate`` computes it from what the likelihood declares about itself, with the ELBO
+# in place of :math:`\log p(x)`: what it prints is an upper bound.
 #
 # .. admonition:: Predict, then run
 #
@@ -644,10 +647,11 @@ assert 7 < found_normal.bits_per_dimension < 8
 #      - ``Bernoulli``, which is exact
 #    * - gray or color, and you want pictures, or latent vectors
 #      - ``Normal(learned=True)``
-#    * - gray or color, with bright errors here and there
-#      - ``Laplace`` or ``StudentT``, which forgive a few large ones
+#    * - gray or color, with a few pixels far off
+#      - ``Laplace`` or ``StudentT``, which forgive large errors in a few pixels
 #    * - gray or color, and you compare models in bits
-#      - ``DiscretizedLogistic(learned="value")`` or a mixture of them
+#      - ``DiscretizedLogistic(learned="value")``, with a scale for each value of an
+#        image, or a mixture of them
 #    * - nearly black and white, as MNIST
 #      - ``Bernoulli`` on binarized images, or ``ContinuousBernoulli`` on gray ones
 #

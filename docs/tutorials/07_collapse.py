@@ -46,6 +46,7 @@ from pyro_vae import (
 from pyro_vae.annealing import Linear
 
 digits = data.load("digits")
+# Each pixel becomes white with the probability of its gray level, once and for all.
 binary = digits.map(lambda images: images.binarized_once())
 shape = digits.image_shape
 
@@ -85,8 +86,9 @@ def admit(name, kind, model, images=digits):
 # ---------------
 # ``evaluate`` returns what we need.
 #
-# - The *rate* is what a latent vector tells of its image, in nats per image. To tell two
-#   equally frequent kinds of image apart takes one bit, :math:`\log 2 = 0.69`.
+# - The *rate* is the most that a latent vector tells of its image on average, in nats.
+#   To tell two equally frequent kinds of image apart takes one bit, :math:`\log 2 =
+#   0.69`.
 # - A dimension of the latent vector is an *active unit* if the mean of :math:`q(z \mid
 #   x)` differs between images: if its variance over the images is above 0.01
 #   (Importance Weighted Autoencoders, Burda et al., 2016, section 5.2).
@@ -213,8 +215,8 @@ assert found.rate < 0.1 and found.active_units == 0 and dead > 64
 # *How to tell:* the loss jumps, and units are dead. The rate of patient 2 was never
 # high; this one had latent vectors that told something, and lost them.
 #
-# *Cure:* a learning rate of 3e-3, about what Adam is made for. (A norm of the
-# gradient that is bounded, ``clip=10.0``, helps against single large steps.)
+# *Cure:* a learning rate of 3e-3, where Adam usually works well. (Bounding the norm of
+# the gradient, ``clip=10.0``, helps against single large steps.)
 
 cured = admit("leap", "cured", train(pixels, learning_rate=3e-3, **normal))
 
@@ -422,17 +424,18 @@ plt.show()
 #      - weaken it, if it is the latent vectors that you want
 #    * - some dimensions have a rate, and others none
 #      - they came too late, or are not needed
-#      - free bits or annealing; keep it if the ELBO does not rise
-#    * - the rate is above what an image can hold, or not a number
+#      - free bits or annealing; if the ELBO does not rise with them, keep the model as it was
+#    * - the rate is hundreds of nats for images as small as these, or not a number
 #      - the opposite, a model that has diverged
 #      - a lower learning rate, a bound on the gradient
 #
 # .. admonition:: Exercise
 #
-#    Try three other cures on patient 2: free bits of half a nat; a weight of the KL
-#    of 1/2 throughout (``beta=0.5``); and networks with one wide hidden layer in
-#    place of three. Which of them work? ``evaluate`` reports the true ELBO whatever
-#    was optimized: which gives the best one?
+#    Try three other cures on patient 2: free bits of half a nat; a weight of the KL of
+#    1/2 throughout (``beta=0.5``, an argument of ``fit``, which ``train`` passes on);
+#    and networks with one wide hidden layer in place of three. Which of them work?
+#    ``evaluate`` reports the true ELBO whatever was optimized: which gives the best
+#    one?
 #
 #    .. dropdown:: Solution
 #

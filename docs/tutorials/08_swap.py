@@ -88,8 +88,8 @@ HEADER = f"{'nats per image':27s}       ELBO distortion       rate   log p(x)"
 # - ``MixtureOfGaussians``: several clouds, whose places and sizes are learned. For data
 #   that fall into groups.
 # - ``VampPrior`` (Tomczak and Welling, 2018): the mixture of the posteriors of some
-#   images, *pseudo-inputs*, which are learned. It lies by construction where latent
-#   vectors are.
+#   images, *pseudo-inputs*, which are learned. (It finds the posterior in the model
+#   that it becomes a part of.) It lies by construction where latent vectors are.
 # - ``NormalizingFlow``: a normal distribution, bent by an invertible network into
 #   almost any shape. The most flexible.
 # - A function of two lines, of which this library knows nothing.
@@ -248,8 +248,9 @@ assert abs(free.rate - base.rate - 0.7) < 0.35
 #
 #    Put the latent vectors on a sphere: the prior ``HypersphereUniform`` and the
 #    posterior ``PowerSpherical`` belong together, and their latent vectors are points
-#    of length 1, here of three numbers. Check the length. Then decode points along the
-#    equator: where does the walk end?
+#    of length 1, here of three numbers: write the model out with 3 in place of ``D``.
+#    Check the length. Then decode points along the equator (``vae.images(z)`` returns
+#    the mean image of each latent vector): where does the walk end?
 #
 #    .. dropdown:: Solution
 #

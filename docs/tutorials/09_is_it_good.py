@@ -101,10 +101,10 @@ assert abs(theirs.rate - ours.rate) < 1.5
 #    but the decoder has learned the old ones by heart, and knows less about what lies
 #    between them.
 #
-# ``fit`` takes images as ``validation=`` that are not trained on, and keeps the
-# weights of the epoch in which *their* loss was lowest. The images on which the model
-# is judged in the end should be others again: the best of many noisy scores is better
-# than it should be (:doc:`11_slips`).
+# ``fit`` takes images as ``validation=`` that are not trained on, and keeps the weights
+# of the epoch in which *their* loss was lowest. (Above, ``keep="last"`` turned that
+# off.) The images on which the model is judged in the end should be others again: the
+# best of many noisy scores is better than it should be (:doc:`11_slips`).
 #
 # From here on the models are trained on all 1,617 training images, and judged on the
 # 180 test images.
@@ -216,9 +216,9 @@ assert paired < 0.8 * own
 # though, and loose ones where many images are untrusted: a difference of two bounds is
 # not yet one of log p(x).
 #
-# By their likelihood the last two models are both far above the first, and close to
-# each other beside that. The last one has the closest reconstructions. Is it the
-# best?
+# By their likelihood the last two models are both far above the first, and, compared
+# with that, close to each other. The last one has the closest reconstructions. Is it
+# the best?
 #
 # The samples
 # -----------
@@ -308,7 +308,7 @@ assert gap["sigma 0.1"] > 1.5 * gap["sigma learned"] > 1.5 * gap["sigma 0.4"] > 
 @torch.no_grad()
 def log_aggregate(vae, z):
     """Return log q(z) of latent vectors (S, D), over all training images."""
-    q = vae.encode(x).base_dist
+    q = vae.encode(x).base_dist  # The normal distribution of each number: (N, D).
     log_q = q.log_prob(z[:, None]).sum(-1)  # (S, N)
     return log_q.logsumexp(1) - math.log(len(x))
 

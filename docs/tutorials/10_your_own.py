@@ -36,7 +36,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pyro_vae import VAE, data, evaluate, fit, objectives
+from pyro_vae import VAE, data, evaluate, fit, load, objectives, save
 from pyro_vae.analysis import (
     embed,
     interpolation,
@@ -144,7 +144,8 @@ assert ring().batch_shape == () and ring().event_shape == (2,)
 #
 #    - :math:`p(z)`: batch shape (), event shape (D,);
 #    - :math:`q(z \mid x)`: batch shape (B,), event shape (D,);
-#    - :math:`p(x \mid z)`: batch shape (B,), event shape (C, H, W).
+#    - :math:`p(x \mid z)`: batch shape ``z.shape[:-1]``, mostly (B,); event shape (C,
+#      H, W).
 #
 # A distribution
 # --------------
@@ -225,7 +226,8 @@ print(vae)
 # --------
 # ``fit`` takes any optimizer of PyTorch, bounds the norm of the gradient, keeps the
 # weights that are best on the images of ``validation``, and calls what you give it
-# after every epoch. We hold out some of the training images for that.
+# after every epoch. We hold out 40 of the training images for that: ``split``, a method
+# of the data set, returns the rest and these.
 
 training, validation = images.split(40)
 
@@ -377,16 +379,30 @@ except SlotError as error:
     print(textwrap.fill(str(error), 78))
 
 # %%
-# To keep a model that has parts of your own, use ``pyro_vae.save``. To read it again,
-# pass these parts to ``pyro_vae.load``, which never runs code from a file.
-#
+# To keep a model that has parts of your own, use ``save``. To read it again, pass these
+# parts to ``load``, which never runs code from a file.
+
+with tempfile.TemporaryDirectory() as kept:
+    save(vae, f"{kept}/logistic.pt")
+    pixels, codes = LogisticPixels(decoder), LogisticCodes(encoder)
+    own = {"prior": ring, "likelihood": pixels, "posterior": codes}
+    again = load(f"{kept}/logistic.pt", **own)
+
+# sphinx_gallery_start_ignore
+assert torch.equal(again.images(z), vae.images(z))
+# sphinx_gallery_end_ignore
+
+# %%
 # .. admonition:: Exercise
 #
 #    These digits have only 17 levels of gray, and a likelihood that spreads its
 #    probability over all values wastes it (:doc:`06_which_likelihood`). Write one that
 #    does not: a categorical distribution of 17 levels for each pixel. How many bits per
 #    dimension does it need? (Give it an attribute ``measure = "mass"``, so that
-#    ``evaluate`` knows that it returns probabilities.)
+#    ``evaluate`` knows that it returns probabilities.) *Hint:* derive the distribution
+#    from ``dist.TorchDistribution``, as ``PixelByPixel`` of :doc:`07_collapse` does,
+#    and give it a ``mean``; the decoder returns 17 values for each pixel; the index of
+#    a level is :math:`16 x`, rounded.
 #
 #    .. dropdown:: Solution
 #

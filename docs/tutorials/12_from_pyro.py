@@ -194,7 +194,7 @@ assert abs(theirs.elbo - standard.elbo - 1) < 0.4
 # %%
 # The last two rows are the same, because ``priors.NormalizingFlow`` is this very flow,
 # with what a checkpoint needs around it; ``family`` chooses between the affine
-# transforms of the tutorial and splines. Either raises the ELBO by about a nat.
+# transforms of the tutorial and splines. The flow raises the ELBO by about a nat.
 #
 # A condition
 # -----------
@@ -246,7 +246,7 @@ class Conditional(nn.Module):
         return dist.Normal(mean, SIGMA).mask(left == 0).to_event(3)
 
     def model(self, x):
-        pyro.module("conditional", self)
+        pyro.module("conditional", self)  # The guide's networks, too.
         features = self.given(x * left)
         with pyro.plate("images", len(x)):
             mean, log_variance = self.prior_head(features).chunk(2, -1)
@@ -401,7 +401,7 @@ class SemiSupervised(nn.Module):
         return self.decoder(joined(z, digit)).sigmoid()
 
     def model(self, x, y=None, weight=0.0):
-        pyro.module("semi_supervised", self)
+        pyro.module("semi_supervised", self)  # The guide's networks, too.
         with pyro.plate("images", len(x)):
             z = pyro.sample("z", dist.Normal(torch.zeros(D), 1.0).to_event(1))
             label = pyro.sample(
