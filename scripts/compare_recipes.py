@@ -163,23 +163,19 @@ def _seconds(call: "partial[object]") -> float:
 
 
 def table(found: Sequence[Trained]) -> str:
-    """Return a Markdown table: a row for each data set, a column for each recipe.
-
-    A training that took less than half the time of the longest has its own beside it.
-    """
-    longest = max(each.seconds for each in found)
+    """Return a Markdown table: a row for each data set, a column for each recipe."""
     recipes = list(dict.fromkeys(each.recipe for each in sorted(found, key=_place)))
     lines = [f"| images | {' | '.join(recipes)} |", "|---" * (len(recipes) + 1) + "|"]
     for data in dict.fromkeys(each.data for each in found):
         same = {each.recipe: each for each in found if each.data == data}
-        cells = [_cell(same[name], longest) if name in same else "" for name in recipes]
+        cells = [_cell(same[name]) if name in same else "" for name in recipes]
         lines.append(f"| {data} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(each: Trained, longest: float) -> str:
-    number = f"{-each.elbo:.2f}" if each.data == "masks" else f"{each.bits:.4f}"
-    return number + f" ({each.seconds:.0f} s)" * (2 * each.seconds < longest)
+def _cell(each: Trained) -> str:
+    number = f"{-each.elbo:.2f}" if each.data == "masks" else f"{each.bits:.3f}"
+    return f"{number} ({each.seconds:.0f} s)"
 
 
 def _place(each: Trained) -> int:
