@@ -1,12 +1,16 @@
 """Compiled networks: equal to rounding, in one graph each, and gone afterward."""
 
 import copy
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
 from conftest import small_vae
 from test_networks import PUBLISHED, pair
 from torch import nn
+from torch.distributions import Distribution
 
 from pyro_vae import VAE, fit
 from pyro_vae.data import Dataset
@@ -18,9 +22,12 @@ BACKEND = "aot_eager"
 
 
 @pytest.fixture(autouse=True)
-def from_nothing(caplog) -> None:
+def from_nothing(caplog) -> Iterator[None]:
     torch.compiler.reset()
     caplog.set_level("WARNING")  # PyTorch writes thousands of lines below it.
+    validated = Distribution._validate_args
+    yield
+    Distribution.set_default_validate_args(validated)  # A first compilation switches it off.
 
 
 def is_compiled(vae: VAE) -> list[bool]:
@@ -35,6 +42,24 @@ def test_networks_are_compiled_within_a_block_and_not_after_it():
         assert not any(is_compiled(copy.deepcopy(vae)))
         torch.testing.assert_close(vae.reconstruct(x), exact)
     assert not any(is_compiled(vae))
+
+
+def test_distributions_are_validated_after_a_first_compilation_as_before():
+    program = """
+import torch
+from pyro_vae import VAE, likelihoods, networks, posteriors, priors
+from pyro_vae.training.compilation import compiled
+shape, x = (1, 8, 8), torch.rand(2, 1, 8, 8)
+vae = VAE(
+    priors.StandardNormal(2),
+    likelihoods.Normal(networks.MLPDecoder(2, shape)),
+    posteriors.DiagonalNormal(networks.MLPEncoder(shape), 2),
+)
+with compiled(vae, x, "eager"):
+    torch.distributions.Normal(torch.zeros(1), -torch.ones(1))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ValueError: Expected parameter scale" in done.stderr, done.stderr
 
 
 def test_random_numbers_and_running_statistics_remain():

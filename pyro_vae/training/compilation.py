@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.vae import VAE, networks_of
@@ -30,10 +31,11 @@ def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
     networks = networks_of(vae)
     before = [network._compiled_call_impl for network in networks]
     try:
-        for network in networks:
-            network.compile(backend=backend)
         try:
-            _try(vae, x)
+            with _validation_unchanged():
+                for network in networks:
+                    network.compile(backend=backend)
+                _try(vae, x)
         except Exception as error:  # Whatever it is, the same images passed without compilation.
             logger.warning("The networks are not compiled: %s", _reason(error))
             for network, call in zip(networks, before, strict=True):
@@ -42,6 +44,16 @@ def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
     finally:
         for network, call in zip(networks, before, strict=True):
             network._compiled_call_impl = call
+
+
+@contextmanager
+def _validation_unchanged() -> Iterator[None]:
+    """Undo that the first compilation switches off the validation of all distributions."""
+    validated = Distribution._validate_args
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(validated)
 
 
 @torch.no_grad()
