@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_vae import data, evaluate, likelihoods
+from pyro_vae import data, evaluate, likelihoods, networks
 from pyro_vae.commands.train import kept_weights
 from pyro_vae.data import ImageData
 from pyro_vae.experiments import ConfigurationError, Experiment
@@ -84,6 +84,23 @@ def test_the_likelihood_has_the_support_of_the_images(facts, values, kind):
     vae = auto(facts).build((1, 8, 8))
     assert isinstance(vae.likelihood, kind)
     vae.likelihood.check(values(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("facts", "normalized"),
+    [
+        (Facts((3, 64, 64), 180), True),
+        (Facts((3, 96, 128), 180), False),
+        (Facts((3, 64, 64), 5000), False),
+        (Facts((1, 48, 48), 1600, binary=True), False),
+    ],
+    ids=str,
+)
+def test_the_decoder_of_few_small_images_alone_is_normalized(facts, normalized):
+    vae = auto(facts).build(facts.image_shape)
+    parts = list(vae.likelihood.decoder.modules())
+    assert any(isinstance(part, networks.BatchNorm) for part in parts) == normalized
+    assert any(isinstance(part, networks.BatchNorm) for part in vae.posterior.modules())
 
 
 def test_images_without_a_recipe_get_it_and_no_images_the_default():
