@@ -28,6 +28,7 @@ def faults(tmp_path: Path, parts: dict[str, float]) -> str:
     return tried.stdout
 
 
+@pytest.mark.slow
 def test_a_few_faults_lose_nothing(tmp_path):
     few = {"scenarios": 0.6, "kills": 0.01, "terms": 0.02, "disk": 0.004}
     said = faults(tmp_path, few | {"flips": 0.01, "fuzz": 0.001})

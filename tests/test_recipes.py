@@ -198,7 +198,13 @@ def test_the_loss_is_the_sources_on_the_same_noise(system, doubles):
     assert (mine - other).norm() < 1e-5 * other.norm()
 
 
-@pytest.mark.parametrize("name", [*RECIPES, "mnist_mlp_corrected"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "cifar_resnet" else ())
+        for name in (*RECIPES, "mnist_mlp_corrected")
+    ],
+)
 def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "scripts")
     system = importlib.import_module("peers.plain_pytorch").SYSTEMS[name]

@@ -250,6 +250,7 @@ def test_the_time_of_a_continued_training_counts_what_was_before(tmp_path, capsy
     assert "9.0 of them before it was continued." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu", "--jobs", 2)
     done = run(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
