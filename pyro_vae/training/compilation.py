@@ -30,6 +30,11 @@ def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
     """
     networks = networks_of(vae)
     before = [network._compiled_call_impl for network in networks]
+
+    def restore() -> None:
+        for network, call in zip(networks, before, strict=True):
+            network._compiled_call_impl = call
+
     try:
         try:
             with _validation_unchanged():
@@ -38,12 +43,10 @@ def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
                 _try(vae, x)
         except Exception as error:  # Whatever it is, the same images passed without compilation.
             logger.warning("The networks are not compiled: %s", _reason(error))
-            for network, call in zip(networks, before, strict=True):
-                network._compiled_call_impl = call
+            restore()
         yield
     finally:
-        for network, call in zip(networks, before, strict=True):
-            network._compiled_call_impl = call
+        restore()
 
 
 @contextmanager
