@@ -17,6 +17,16 @@ MOST_NUMBERS = 2**26
 CACHED_NUMBERS = 2**19
 
 
+def numbers_decoded_at_once(device: torch.device, most: int) -> int:
+    """Return the numbers that one tensor holds while latent vectors are decoded on a device.
+
+    Args:
+        device: the device; on a CPU they are as many as its cache holds.
+        most: the numbers on any other device.
+    """
+    return CACHED_NUMBERS if device.type == "cpu" else most
+
+
 def numbers_per_image(vae: VAE) -> int:
     """Return the size of the largest tensor made by coding, decoding and scoring one image.
 

@@ -11,7 +11,7 @@ from pyro.ops.stats import fit_generalized_pareto
 from test_exact import SHAPE, D, exact_posterior, linear_likelihood, marginal
 from torch import Tensor
 
-from pyro_vae import VAE, importance, likelihoods, networks, posteriors, priors
+from pyro_vae import VAE, _batching, importance, likelihoods, networks, posteriors, priors
 from pyro_vae._batching import numbers_per_image
 from pyro_vae.data import Dataset, ImageData
 from pyro_vae.evaluation.importance import log_likelihood, log_weights, pareto_k, tail_length
@@ -180,7 +180,7 @@ def test_images_are_coded_once_and_the_weights_are_those_of_the_programs(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch, chunk: int
 ):
     monkeypatch.setattr(importance, "CHUNK_VALUES", chunk)
-    monkeypatch.setattr(importance, "CACHED_NUMBERS", 5000)
+    monkeypatch.setattr(_batching, "CACHED_NUMBERS", 5000)
     images = digits.test.select(slice(7))
     vae = small_vae()
     coded: list[int] = []

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pyro_vae import objectives
 from pyro_vae._arguments import Seed, checked
-from pyro_vae._batching import CACHED_NUMBERS, MOST_NUMBERS, numbers_per_image
+from pyro_vae._batching import MOST_NUMBERS, numbers_decoded_at_once, numbers_per_image
 from pyro_vae._modes import channels_last, evaluating, random_state, seeded, set_random_state
 from pyro_vae.analysis.classes import require_as_many
 from pyro_vae.data import ImageData
@@ -179,7 +179,7 @@ def _at_once(vae: VAE) -> tuple[int, ...]:
     known, found = _found_at_once.get(vae, ((), (0, 0)))
     if known != slots:
         each = numbers_per_image(vae)
-        numbers = MOST_NUMBERS, CACHED_NUMBERS if vae.device.type == "cpu" else MOST_NUMBERS
+        numbers = MOST_NUMBERS, numbers_decoded_at_once(vae.device, MOST_NUMBERS)
         found = tuple(max(1, min(BATCH_SIZE, most // each)) for most in numbers)
         _found_at_once[vae] = slots, found
     return found

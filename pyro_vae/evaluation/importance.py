@@ -22,7 +22,7 @@ from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 
 from pyro_vae._arguments import Count, Images, Seed, checked
-from pyro_vae._batching import CACHED_NUMBERS, images_at_once, numbers_per_image
+from pyro_vae._batching import images_at_once, numbers_decoded_at_once, numbers_per_image
 from pyro_vae._modes import channels_last, evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
@@ -203,7 +203,7 @@ def _weights(vae: VAE, x: Tensor, per_image: int) -> Callable[[Drawn], Tensor]:
 
 def _log_likelihoods(vae: VAE, x: Tensor, z: Tensor, per_image: int) -> Tensor:
     """Return log p(x|z) of images (B, C, H, W) at z (n, B, D): (n, B), in cached chunks."""
-    numbers = CACHED_NUMBERS if x.device.type == "cpu" else CHUNK_VALUES
+    numbers = numbers_decoded_at_once(x.device, CHUNK_VALUES)
     images = max(1, min(len(x), numbers // per_image))
     samples = max(1, numbers // (images * per_image))
     columns = [
