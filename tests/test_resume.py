@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,20 @@ from pyro_vae.schedules import OneCycle, Plateau
 from pyro_vae.training import Run, Stopped, TrainingError
 from pyro_vae.training.interval import Interval
 from pyro_vae.training.step_log import read_steps
+from pyro_vae.training.stopping import SIGNALS
 
 STEPS = 5  # Of an epoch.
+
+
+@pytest.fixture(autouse=True)
+def signals_that_arrive() -> Iterator[None]:
+    """Let signals arrive, which are ignored where the tests run under nohup, and stay so there."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Interrupted(Objective):
