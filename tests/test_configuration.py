@@ -325,6 +325,19 @@ def test_a_part_of_the_same_class_keeps_the_arguments_and_those_given_are_always
     assert found["scale"] == 1.0 and found["learned"]
 
 
+def test_options_override_a_configuration_wherever_it_stands(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("epochs: 5\nseed: 3\nprior: {class_path: Laplace}\n")
+    options = ["--epochs", "7", "--prior", "StandardNormal"]
+    for name in (["--config", str(config)], [f"--config={config}"]):
+        for i in (0, 2, 4):
+            found = parse([*options[:i], *name, *options[i:]])
+            assert (found.settings.epochs, found.settings.seed) == (7, 3)
+            assert found.part_names["prior"] == "StandardNormal"
+    with pytest.raises(ConfigurationError, match="given twice: give one file"):
+        parse(["--config", str(config), *options, f"--config={config}"])
+
+
 def test_weights_are_started_from_with_another_part_and_its_own_defaults(tmp_path):
     run = Run(tmp_path)
     run.configuration.write_text(parse(["--recipe", "mnist_mlp", "--data", "digits"]).text)

@@ -26,7 +26,7 @@ _NO_PATH = "#" * 300 + "\n"
 
 
 def with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return the arguments with the content of `--config` in place of its path, and that content.
+    """Return the arguments after the content of `--config`, which they override, and that content.
 
     In today's names: what earlier versions saved is read like any other.
     """
@@ -45,16 +45,20 @@ def with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, A
     if given.config is None:
         return [*before, *arguments], first
     content = _as_configuration(without_replaced(saved, asked))
-    replaced, skip = before, False
-    for argument in arguments:
-        if skip:
-            skip = False
-        elif argument == "--config":
-            replaced.append(content)
-            skip = True
-        else:
-            replaced.append(content if argument.startswith("--config=") else argument)
-    return replaced, first | saved
+    return [*before, content, *_without_configuration(arguments)], first | saved
+
+
+def _without_configuration(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without `--config` and its path.
+
+    Raises:
+        ConfigurationError: there are two; which one holds would be a guess.
+    """
+    places = [i for i, each in enumerate(arguments) if each.partition("=")[0] == "--config"]
+    if len(places) > 1:
+        raise ConfigurationError("--config is given twice: give one file, and options beside it.")
+    after = places[0] + (1 if "=" in arguments[places[0]] else 2)
+    return [*arguments[: places[0]], *arguments[after:]]
 
 
 def _as_configuration(saved: Mapping[str, Any]) -> str:
