@@ -47,7 +47,7 @@ from pyro_vae.training import fit
 from pyro_vae.vae import VAE
 
 NAMES = (*RECIPES, AUTO)
-TIMED_STEPS = 6
+TIMED_STEPS = 20
 SHOWN = slice(0, 8)
 MOST_HELD_OUT, MOST_TESTED = 1000, 2000
 
@@ -142,13 +142,15 @@ def planned(
 ) -> tuple[ImageData, int]:
     """Return the training images and the number of epochs that fill the time."""
     size = min(recipe.batch_size, len(train))
-    few = train.select(slice(0, TIMED_STEPS * size))
+    one, few = train.select(slice(0, size)), train.select(slice(0, (1 + TIMED_STEPS) * size))
     vae = recipe.build(train.image_shape)
     timed = partial(fit, vae, progress=False, **recipe.training | {"epochs": 1})
-    timed(few.select(slice(0, size)))  # The first step is slower.
-    step = _seconds(partial(timed, few)) / math.ceil(len(few) / size)
-    validated = partial(timed, few.select(slice(0, size)), validation=held_out)
-    validation = max(_seconds(validated) - step, 0.0)
+    timed(one)  # The first step is slower.
+    start = _seconds(partial(timed, one))  # What a training takes besides its steps, and one.
+    more = math.ceil(len(few) / size) - 1
+    # Times are noisy where steps are fast.
+    step = max(_seconds(partial(timed, few)) - start, start / 10) / more if more else start
+    validation = max(_seconds(partial(timed, one, validation=held_out)) - start, 0.0)
     epoch = step * math.ceil(len(train) / size) + validation
     if epoch > seconds:
         steps = max(1, int((seconds - validation) / step))
