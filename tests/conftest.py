@@ -36,3 +36,25 @@ def small_vae(image_shape=(1, 8, 8), latent_size: int = 2, **slots) -> VAE:
         "posterior": lambda: posteriors.DiagonalNormal(encoder, latent_size),
     }
     return VAE(**{name: slots.get(name) or make() for name, make in defaults.items()})
+
+
+def images_of(fig) -> list:
+    """The images of a figure, in the order in which they were drawn."""
+    return [image for ax in fig.axes for image in ax.images]
+
+
+def captions(fig) -> list[str]:
+    """What stands above each image of a figure of image panels."""
+    (ax,) = fig.axes
+    above = {rounded(*text.get_position()): text.get_text() for text in ax.texts}
+    corners = [image.get_extent() for image in ax.images]
+    return [above.get(rounded((left + right) / 2, top), "") for left, right, _, top in corners]
+
+
+def rounded(x: float, y: float) -> tuple[float, float]:
+    return round(x, 6), round(y, 6)
+
+
+def row_names(fig) -> list[str]:
+    """What stands beside the rows of a figure of image panels."""
+    return [text.get_text() for text in fig.axes[0].texts if text.get_rotation() == 90]

@@ -8,6 +8,7 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from conftest import captions
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -113,19 +114,19 @@ def looks_right(figure, picture) -> None:
     """Check that a figure has a title that fits, and that no panel with content is blank."""
     height, width, _ = picture.shape
     assert figure.get_suptitle() or all(ax.get_title() for ax in figure.axes)
-    for text in figure.texts:
+    for text in (*figure.texts, *(text for ax in figure.axes for text in ax.texts)):
         box = text.get_window_extent()
         assert box.x0 >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
     for ax in figure.axes:
         assert all(np.isfinite(np.asarray(line.get_ydata())).any() for line in ax.lines)
-        box = ax.get_window_extent()
-        panel = picture[
-            max(0, round(height - box.y1)) : round(height - box.y0),
-            max(0, round(box.x0)) : round(box.x1),
-        ]
-        images = [np.asarray(image.get_array()) for image in ax.images]
-        uniform = images and all(np.ptp(image) == 0 for image in images)
-        assert panel.std() > 0 or uniform or ax.get_title(), figure.get_suptitle()
+        for shown in (*ax.images, ax):
+            uniform = shown is not ax and np.ptp(np.asarray(shown.get_array())) == 0
+            box = shown.get_window_extent()
+            panel = picture[
+                max(0, round(height - box.y1)) : round(height - box.y0),
+                max(0, round(box.x0)) : round(box.x1),
+            ]
+            assert panel.std() > 0 or uniform or ax.get_title(), figure.get_suptitle()
 
 
 def test_the_first_system_has_its_file_names(tmp_path):
@@ -230,8 +231,8 @@ def test_the_model_and_the_autoencoder_decode_the_same_draws_of_the_standard_nor
     looked_at = replace(subject(2, autoencoder=True), seed=3)
     make = PICTURES["standard_normal_reconstructions"].make
     ours, plain = make(looked_at), make(looked_at.of_autoencoder)
-    captions = [[ax.get_title() for ax in fig.axes] for fig in (ours, plain)]
-    assert len(captions[0]) == 10 and captions[0] == captions[1]
+    places = captions(ours)
+    assert len(places) == len(set(places)) == 10 and places == captions(plain)
     first, other = (fig.axes[0].images[0].get_array() for fig in (ours, plain))
     assert first.std() > 0 and (first == other).all()  # Their decoders are the same here.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from browser import DESK, PHONE, headless_browser, opened, width_of_content  # noqa: F401
-from conftest import small_vae
+from conftest import images_of, small_vae
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
@@ -360,7 +360,7 @@ def test_a_run_gets_chosen_pictures_a_report_and_an_explorer(runs, capsys):
     figure = PICTURES["interpolation"].make(looked_at)
     names = looked_at.test.class_names
     labels = looked_at.test.labels
-    assert len(figure.axes) == 7
+    assert len(images_of(figure)) == 7
     expected = f"From {names[labels[3]]} to {names[labels[8]]}: 7 steps"
     assert figure.get_suptitle().startswith(expected)
     assert pixels(folder / "interpolation.png") == pixels(figure)

@@ -1,13 +1,15 @@
 """The programs, run as a user runs them: one epoch on real digits, and what users do wrong."""
 
+import io
 import json
 import math
-import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -44,15 +46,32 @@ SYSTEM_1_PICTURES = {
 PROGRESS = ("epoch_001.png", "samples_001.png")
 
 
-def command(script: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command(script, *arguments), cwd=folder, capture_output=True, text=True, env=environment
-    )
+def run(folder: Path, script: str, *arguments: object) -> Done:
+    """Run a script in a folder, within this process: a new one imports for seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    before = sys.argv, sys.path.copy()
+    sys.argv = [str(SCRIPTS / script), *map(str, arguments)]
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        sys.argv, sys.path[:] = before
+    if isinstance(code, str):  # As the interpreter does.
+        return Done(1, out.getvalue(), f"{err.getvalue()}{code}\n")
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +336,7 @@ def test_a_benchmark_that_fails_says_why_and_starts_nothing_more(tmp_path):
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(tmp_path):
     settings = ("--data", "digits", "--epochs", 3000, "--batch-size", 20, "--device", "cpu")
     training = subprocess.Popen(
-        command("train_svi.py", *settings, "--out", "stopped"),
+        [sys.executable, SCRIPTS / "train_svi.py", *map(str, settings), "--out", "stopped"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -378,28 +397,19 @@ def test_a_folder_of_your_own_images(tmp_path):
         ("analyze.py", ["nowhere"], "nowhere holds no run"),
     ],
 )
-def test_mistakes_are_answered_in_words_without_a_traceback(
-    tmp_path, monkeypatch, capsys, script, arguments, words
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(SCRIPTS / script), *arguments])
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-    assert stop.value.code != 0
-    said = f"{capsys.readouterr().err}{stop.value.code}"
-    assert words in said and "Traceback" not in said, said
+def test_mistakes_are_answered_in_words_without_a_traceback(tmp_path, script, arguments, words):
+    refused = run(tmp_path, script, *arguments)
+    assert refused.returncode != 0
+    assert words in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
     folders = list((tmp_path / "runs").glob("*"))
     assert not folders or (folders[0] / "config.yaml").exists()  # no empty one is left
 
 
 @pytest.mark.parametrize("script", ["train_svi.py", "evaluate.py", "analyze.py", "results.py"])
-def test_help_is_given_under_the_name_of_the_script(monkeypatch, capsys, script):
-    monkeypatch.setattr(sys, "argv", [str(SCRIPTS / script), "--help"])
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-    shown = capsys.readouterr().out
-    assert stop.value.code == 0 and shown.startswith("usage: ")
-    assert str(SCRIPTS / script) in shown.splitlines()[0]
+def test_help_is_given_under_the_name_of_the_script(tmp_path, script):
+    shown = run(tmp_path, script, "--help")
+    assert shown.returncode == 0 and shown.stdout.startswith("usage: ")
+    assert str(SCRIPTS / script) in shown.stdout.splitlines()[0]
 
 
 def speeds(folder: Path, *arguments: object) -> tuple[str, dict]:

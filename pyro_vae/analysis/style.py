@@ -63,6 +63,8 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
 }
 
+POINT = 1 / 72  # inches
+SIDEWAYS: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor", "va": "bottom"}
 NO_LAYOUT: dict[Any, Any] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 
 styled = matplotlib.rc_context(STYLE)
@@ -190,7 +192,7 @@ def image_panels(
     title: str = "",
     row_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw images row by row, each in its own axes.
+    """Draw images row by row, in one pair of axes: one for each image would take ten times as long.
 
     Args:
         images: images in [0, 1], (N, C, H, W).
@@ -214,21 +216,20 @@ def image_panels(
     fig = Figure(figsize=(WIDTH, height))
     if title:
         fig.suptitle(title, y=1 - 0.08 / height, va="top")
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height))  # In inches.
+    ax.set_axis_off()
     bottom = height - head
     for i, image in enumerate(as_array(images)):
         row, column = divmod(i, columns)
         if column == 0:
             bottom -= 0.05 + 0.145 * lines[row] + tall
-        box = (left + column * cell) / WIDTH, bottom / height, side / WIDTH, tall / height
-        ax = fig.add_axes(box)
-        ax.imshow(image)
-        bare(ax)
+        x = left + column * cell
+        ax.imshow(image, extent=(x, x + side, bottom, bottom + tall), aspect="auto")
         if captions[i]:
-            ax.set_title(captions[i], fontsize=8, pad=2)
+            ax.text(x + side / 2, bottom + tall, captions[i], fontsize=8, ha="center", va="bottom")
         if row_names and column == 0:
-            ax.yaxis.set_visible(True)
-            ax.set_yticks([])
-            ax.set_ylabel(row_names[row], fontsize=8)
+            place = x - 4 * POINT, bottom + tall / 2
+            ax.text(*place, row_names[row], fontsize=8, ha="center", **SIDEWAYS)
     return fig
 
 

@@ -56,7 +56,7 @@ def show_messages() -> None:
     warnings.showwarning = _show_warning
     logger = logging.getLogger("pyro_vae")
     if not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = _ToStderr()
         handler.setFormatter(_Named("%(area)s: %(message)s"))
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -72,6 +72,16 @@ def _of_system(error: OSError) -> str:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Show a warning in a line, without the place in the code that gave it."""
     print(f"warning: {escaped(str(message))}", file=sys.stderr)
+
+
+class _ToStderr(logging.Handler):
+    """Print what is logged to what stderr is then, as `_show_warning` does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr)
+        except Exception:  # As other handlers do.
+            self.handleError(record)
 
 
 class _Named(logging.Formatter):
