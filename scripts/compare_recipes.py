@@ -47,7 +47,7 @@ from pyro_vae.training import fit
 from pyro_vae.vae import VAE
 
 NAMES = (*RECIPES, AUTO)
-TIMED_STEPS = 20
+TIMED_STEPS = 12
 SHOWN = slice(0, 8)
 MOST_HELD_OUT, MOST_TESTED = 1000, 2000
 
@@ -142,14 +142,16 @@ def planned(
 ) -> tuple[ImageData, int]:
     """Return the training images and the number of epochs that fill the time."""
     size = min(recipe.batch_size, len(train))
-    one, few = train.select(slice(0, size)), train.select(slice(0, (1 + TIMED_STEPS) * size))
+    one, few = train.select(slice(0, size)), train.select(slice(0, TIMED_STEPS * size))
     vae = recipe.build(train.image_shape)
     timed = partial(fit, vae, progress=False, **recipe.training | {"epochs": 1})
     timed(one)  # The first step is slower.
     start = _seconds(partial(timed, one))  # What a training takes besides its steps, and one.
-    more = math.ceil(len(few) / size) - 1
+    a_pass = math.ceil(len(few) / size)
+    passes = 1 + math.ceil(TIMED_STEPS / a_pass)
     # Times are noisy where steps are fast.
-    step = max(_seconds(partial(timed, few)) - start, start / 10) / more if more else start
+    more = max(_seconds(partial(timed, few, epochs=passes)) - start, start / 10)
+    step = more / (passes * a_pass - 1)
     validation = max(_seconds(partial(timed, one, validation=held_out)) - start, 0.0)
     epoch = step * math.ceil(len(train) / size) + validation
     if epoch > seconds:
