@@ -37,6 +37,7 @@ def headless_browser():
 def opened(browser, path: Path, viewport=DESK, **options) -> Iterator:
     """Open a page from disk; afterward, check that it had no error and requested nothing."""
     context = browser.new_context(viewport=viewport, **options)
+    context.set_default_timeout(120_000)  # Of a machine that is busy with other tests.
     page = context.new_page()
     errors, requests = [], []
     page.on("console", lambda message: errors.append(message.text))

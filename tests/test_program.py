@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -11,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from called import Done, called
 
 import pyro_vae
 from pyro_vae._program import python
-from pyro_vae.commands import COMMANDS, main
+from pyro_vae.commands import COMMANDS
 from pyro_vae.commands.train import with_images
 
-PACKAGE = Path(pyro_vae.__file__).parent
 #: Both ways to call the program; the second needs no PATH.
 INSTALLED = [str(Path(sys.executable).with_name("pyro-vae"))]
 AS_MODULE = [sys.executable, "-m", "pyro_vae"]
@@ -42,16 +41,6 @@ def run(folder: Path, program: list[str], *arguments: object) -> subprocess.Comp
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
-def called(monkeypatch, capsys, *arguments: str) -> tuple[str, object]:
-    """What `python -m pyro_vae` prints, and its exit code, without the seconds of a new Python."""
-    monkeypatch.setattr(sys, "argv", [str(PACKAGE / "__main__.py"), *arguments])
-    try:
-        runpy.run_module("pyro_vae", run_name="__main__", alter_sys=False)
-    except SystemExit as stop:
-        return capsys.readouterr().out, stop.code
-    return capsys.readouterr().out, 0
-
-
 @pytest.mark.parametrize("program", [INSTALLED, AS_MODULE], ids=["installed", "module"])
 def test_the_commands_are_listed_under_the_name_the_program_was_called_by(tmp_path, program):
     listed = run(tmp_path, program)
@@ -59,32 +48,29 @@ def test_the_commands_are_listed_under_the_name_the_program_was_called_by(tmp_pa
     assert f"usage: {shlex.join(program)} COMMAND [options]" in listed.stdout
 
 
-def test_a_misspelled_command_is_answered_with_the_nearest(monkeypatch, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["trian"])
-    assert "There is no command 'trian'. Did you mean train?" in capsys.readouterr().err
-    assert stop.value.code == 2
-    assert called(monkeypatch, capsys, "--version") == (f"{pyro_vae.__version__}\n", 0)
+def test_a_misspelled_command_is_answered_with_the_nearest(tmp_path):
+    refused = called(tmp_path, *AS_MODULE, "trian")
+    assert "There is no command 'trian'. Did you mean train?" in refused.stderr
+    assert refused.returncode == 2
+    assert called(tmp_path, *AS_MODULE, "--version") == Done(0, f"{pyro_vae.__version__}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_names_the_command_as_it_was_called_and_describes_every_option(
-    monkeypatch, capsys, command
-):
-    shown, code = called(monkeypatch, capsys, command, "--help")
-    name = f"{python()} -m pyro_vae {command}"
-    assert code == 0 and shown.startswith(f"usage: {name} ") and f"    {name} " in shown
+def test_help_names_the_command_as_it_was_called_and_describes_every_option(tmp_path, command):
+    done = called(tmp_path, *AS_MODULE, command, "--help")
+    name, shown = f"{python()} -m pyro_vae {command}", done.stdout
+    assert done.returncode == 0 and shown.startswith(f"usage: {name} ") and f"    {name} " in shown
     options = re.findall(r"^  (--[a-z-]+)[^\n]*?(?:  |\n)\s*(\S[^\n]*)", shown, re.M)
     assert options and all(len(help) > 3 for _, help in options)
 
 
 def test_what_an_error_recommends_works_with_a_class_of_ones_own_and_is_recorded(tmp_path):
     (tmp_path / "mine.py").write_text(MY_PRIOR)
-    refused = run(tmp_path, AS_MODULE, "evaluate", "my run")
+    refused = called(tmp_path, *AS_MODULE, "evaluate", "my run")
     assert refused.returncode != 0 and "Traceback" not in refused.stderr
     (command,) = re.findall(r"`(.*?)`", refused.stderr)
     own = ("--prior", "mine.MyPrior", "--prior.degrees", 3)
-    done = run(tmp_path, shlex.split(command), *SMALL, *own, "--skip-pictures")
+    done = called(tmp_path, *shlex.split(command), *SMALL, *own, "--skip-pictures")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "my run"
     assert "mine.MyPrior" in (folder / "config.yaml").read_text()
@@ -105,16 +91,16 @@ def test_what_an_error_recommends_works_with_a_class_of_ones_own_and_is_recorded
     assert start["machine"]["cores"] == os.cpu_count() and start["machine"]["device"]
     assert "--prior mine.MyPrior" in start["command"] and "'my run'" in start["command"]
 
-    refused = run(tmp_path, INSTALLED, "evaluate", "my run", "--json")
+    refused = called(tmp_path, *INSTALLED, "evaluate", "my run", "--json")
     assert refused.returncode == 2 and "mine.MyPrior" in refused.stderr
     (command,) = re.findall(r"`(.*?)`", refused.stderr)
-    numbers = run(tmp_path, shlex.split(command))
+    numbers = called(tmp_path, *shlex.split(command))
     assert numbers.returncode == 0, numbers.stderr
     assert json.loads(numbers.stdout)["rate"] is not None
 
 
 def test_the_installed_program_recommends_itself(tmp_path):
-    refused = run(tmp_path, INSTALLED, "analyze", "nowhere")
+    refused = called(tmp_path, *INSTALLED, "analyze", "nowhere")
     assert f"`{shlex.join(INSTALLED)} train --out nowhere`" in refused.stderr
 
 

@@ -6,13 +6,13 @@ import io
 import json
 import re
 import shlex
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from browser import DESK, PHONE, headless_browser, opened, width_of_content  # noqa: F401
+from called import called
 from conftest import images_of, small_vae
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -385,8 +385,8 @@ def test_the_command_of_the_report_works_from_another_folder(runs, tmp_path):
     looked_at = Subject(checkpoints.load(Run(runs[0]).weights), Experiment.open(runs[0]).dataset)
     *command, samples = repeating(report.page(looked_at, Run(runs[0])))[1]
     assert command[-2:] == [str(runs[0]), "--samples"] and samples == "5000"
-    few = [*command, "20", "--images", "10", "--json"]
-    done = subprocess.run(few, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = called(tmp_path, *command, "20", "--images", "10", "--json")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["samples"] == 20
 
 
