@@ -92,11 +92,12 @@ def test_the_likelihood_has_the_support_of_the_images(facts, values, kind):
         (Facts((3, 64, 64), 180), True),
         (Facts((3, 96, 128), 180), False),
         (Facts((3, 64, 64), 5000), False),
-        (Facts((1, 48, 48), 1600, binary=True), False),
+        (Facts((1, 48, 48), 1600, binary=True), True),
+        (Facts((1, 48, 48), 1600), False),
     ],
     ids=str,
 )
-def test_the_decoder_of_few_small_images_alone_is_normalized(facts, normalized):
+def test_the_decoder_of_binary_and_of_few_small_images_is_normalized(facts, normalized):
     vae = auto(facts).build(facts.image_shape)
     parts = list(vae.likelihood.decoder.modules())
     assert any(isinstance(part, networks.BatchNorm) for part in parts) == normalized

@@ -2,13 +2,13 @@
 
 The networks are convolutions that halve the image until its longer side is at most eight pixels.
 The encoder has batch normalization; the decoder has none, which lets it reach the levels of an even
-background within few steps, but for few small images, from which a normalized one learns faster.
-The prior is a normalizing flow, which takes the shape of the codes. The latent size grows with the
-image. The likelihood follows from the levels: binary images have a Bernoulli, all others a
-`DiscretizedLogistic`, whose scales are learned: one for each value, or, of few images, one for each
-channel. A decoder that may doubt each value by itself learns to doubt the colors of a few images
-before it learns the colors. A Bernoulli has no scale to learn, and bears a higher learning rate and
-a larger flow.
+background within few steps, but for binary images and few small ones, from which a normalized one
+learns faster. The prior is a normalizing flow, which takes the shape of the codes. The latent size
+grows with the image. The likelihood follows from the levels: binary images have a Bernoulli, all
+others a `DiscretizedLogistic`, whose scales are learned: one for each value, or, of few images, one
+for each channel. A decoder that may doubt each value by itself learns to doubt the colors of a few
+images before it learns the colors. A Bernoulli has no scale to learn, and bears a higher learning
+rate and a larger flow.
 
 What is chosen are settings like any other, written to `config.yaml`, and each can be overridden.
 """
@@ -81,7 +81,10 @@ def auto(facts: Facts) -> Recipe:
         size=size,
         latent_size=_latent_size(shape, facts.images),
         encoder=networks.HalvingEncoder,
-        decoder=partial(networks.HalvingDecoder, normalized=_few_and_small(shape, facts.images)),
+        decoder=partial(
+            networks.HalvingDecoder,
+            normalized=facts.binary or _few_and_small(shape, facts.images),
+        ),
         prior=partial(
             priors.NormalizingFlow,
             family="affine",
