@@ -192,7 +192,7 @@ def image_panels(
     title: str = "",
     row_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw images row by row, in one pair of axes: one for each image would take ten times as long.
+    """Draw images row by row, in one pair of axes: one for each image takes four times as long.
 
     Args:
         images: images in [0, 1], (N, C, H, W).
