@@ -142,14 +142,16 @@ def planned(
 ) -> tuple[ImageData, int]:
     """Return the training images and the number of epochs that fill the time."""
     size = min(recipe.batch_size, len(train))
-    one, few = train.select(slice(0, size)), train.select(slice(0, TIMED_STEPS * size))
+    one = train.select(slice(0, size))
     vae = recipe.build(train.image_shape)
     timed = partial(fit, vae, progress=False, **recipe.training | {"epochs": 1})
     timed(one)  # The first step is slower.
     start = _seconds(partial(timed, one))  # What a training takes besides its steps, and one.
+    # Times are noisy where steps are fast; where they are slow, few are enough.
+    steps = math.ceil(min(TIMED_STEPS, seconds / 10 / start))
+    few = train.select(slice(0, steps * size))
     a_pass = math.ceil(len(few) / size)
-    passes = 1 + math.ceil(TIMED_STEPS / a_pass)
-    # Times are noisy where steps are fast.
+    passes = 1 + math.ceil(steps / a_pass)
     more = max(_seconds(partial(timed, few, epochs=passes)) - start, start / 10)
     step = more / (passes * a_pass - 1)
     validation = max(_seconds(partial(timed, one, validation=held_out)) - start, 0.0)
