@@ -84,7 +84,14 @@ def alike(encoder, size):
     return posterior
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+#: The extremes of dimensions, classes and images; the others take longer.
+QUICK = ("one dimension, one class", "plain autoencoder, three dimensions", "a single test image")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SUBJECTS],
+)
 def test_every_picture_that_applies_is_drawn(name, tmp_path, monkeypatch):
     looked_at = SUBJECTS[name]()
     slow = "alike" in name or "one" in name  # t-SNE, where it is delicate

@@ -60,7 +60,9 @@ def test_a_stream_gives_the_images_that_memory_holds(source, settings):
         assert all(torch.equal(one, other) for one, other in pairs)
 
 
-@pytest.mark.parametrize("pixels", ["gray", "binarized", "dequantized"])
+@pytest.mark.parametrize(
+    "pixels", ["gray", pytest.param("binarized", marks=pytest.mark.slow), "dequantized"]
+)
 def test_a_training_on_a_stream_is_the_same_training(source, pixels):
     trained = []
     start = small_vae().state_dict()

@@ -47,7 +47,9 @@ def test_importing_the_library_leaves_validation_on():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("order", ["pyro_vae, zuko", "zuko, pyro_vae"])
+@pytest.mark.parametrize(
+    "order", ["pyro_vae, zuko", pytest.param("zuko, pyro_vae", marks=pytest.mark.slow)]
+)
 def test_zukos_own_flows_do_not_warn_beside_the_library(order):
     program = (
         f"import {order}; from torch.distributions import Distribution as D; "

@@ -66,7 +66,7 @@ def test_no_page_has_another_word_for_a_term(page):
     assert not found, f"{page.name} should say {', '.join(found.values())}"
 
 
-@pytest.mark.parametrize("page", DOCS.glob("*.md"), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
 def test_fences_are_fences(page):
     # Markdown takes a line of backticks that holds another one for text.
     for fence in re.findall(r"^(`{3,}.*)$", page.read_text(), re.MULTILINE):

@@ -165,6 +165,7 @@ def test_the_doubly_reparameterized_gradient_equals_its_definition():
     assert torch.allclose(found["posterior"], expected, rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_doubly_reparameterized_gradient_agrees_in_expectation_and_varies_less():
     vae = small_vae()
     x = torch.rand(1, 1, 8, 8)

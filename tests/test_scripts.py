@@ -352,9 +352,14 @@ def test_a_folder_of_your_own_images(tmp_path):
         for i in range(12):
             levels = torch.randint(0, 256, (20, 14, 3), generator=generator).to(torch.uint8)
             Image.fromarray(levels.numpy()).save(tmp_path / "mine" / name / f"{i}.png")
-    done = run(tmp_path, "train_svi.py", "--data", "mine", "--epochs", 1, "--out", "run")
+    settings = ("--data", "mine", "--epochs", 1, "--out", "run", "--skip-pictures")
+    done = run(tmp_path, "train_svi.py", *settings)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "normally_sampled_reconstructions.png").exists()
+    assert "analyze.py run` draws them" in done.stdout
+    names = ("normally_sampled_reconstructions", "embedding_visualize")
+    done = run(tmp_path, "analyze.py", "run", "--only", *names)
+    assert done.returncode == 0, done.stderr
+    assert all((tmp_path / "run" / f"{name}.png").exists() for name in names)
 
 
 @pytest.mark.parametrize(
@@ -395,6 +400,7 @@ def speeds(folder: Path, *arguments: object) -> tuple[str, dict]:
     return done.stdout + done.stderr, json.loads((folder / "speed" / "mlp.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_speed_benchmark_trains_the_same_model_in_turn(tmp_path):
     peers = ("pyro_vae", "PyTorch, our data path")
     said, numbers = speeds(tmp_path, "--rounds", 2, "--peers", *peers)
@@ -441,6 +447,7 @@ def test_the_benchmark_of_data_reads_the_same_images_wherever_they_are_kept(tmp_
         assert torch.equal(images.levels(slice(None)), levels.permute(0, 3, 1, 2))
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_growth_finds_the_exponent(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     import benchmark_growth

@@ -45,7 +45,10 @@ def check_pictures(out: Path) -> set[str]:
     return {path.stem for path in out.glob("*.png")}
 
 
-@pytest.mark.parametrize("published", [True, False], ids=["as published", "ours"])
+@pytest.mark.parametrize(
+    "published",
+    [pytest.param(True, id="as published"), pytest.param(False, id="ours", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_system_trains_and_is_evaluated_and_its_pictures_are_drawn(
     name, published, tmp_path, capsys
