@@ -340,7 +340,7 @@ def _embedded(file: BinaryIO, ending: str, title: str, caption: str) -> _Picture
             raise RunFileError("it is too large.")
         if ending == ".gif":
             return _film(picture, title, caption)
-        image = _webp(picture.convert("RGB"), quality=STILL_QUALITY, method=4)
+        image = _webp(picture.convert("RGB"), quality=STILL_QUALITY, method=2)
         return _Picture(title, caption, image, picture.width, picture.height)
 
 
