@@ -1,6 +1,7 @@
 """The precision of the networks: what computes in it, what does not, and what is left behind."""
 
 import statistics
+from copy import deepcopy
 
 import pytest
 import torch
@@ -72,8 +73,8 @@ def test_nothing_of_it_is_left_behind(precision, digits: Dataset):
     fit(vae, few, epochs=1, precision=precision, progress=False)
     with pytest.raises(Stopped):
         fit(vae, few, epochs=3, precision=precision, callbacks=[stop], progress=False)
-    hooks = [h for n in networks_of(vae) for h in (*n._forward_hooks, *n._forward_pre_hooks)]
-    assert not hooks and torch.get_float32_matmul_precision() == before
+    assert not any("forward" in vars(network) for network in networks_of(vae))
+    assert torch.get_float32_matmul_precision() == before
     assert all(p.dtype == torch.float32 for p in vae.parameters())
 
 
@@ -82,6 +83,34 @@ def test_a_network_that_fails_leaves_no_autocast_behind():
     with in_precision(vae, "bfloat16"), pytest.raises(RuntimeError):
         vae.posterior(torch.zeros(2, 3, 8, 8))
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_copy_of_a_network_computes_with_its_own_weights():
+    vae, x = small_vae(), torch.rand(2, 1, 8, 8)
+    with in_precision(vae, "bfloat16"):
+        copy, before = deepcopy(vae), vae.posterior(x).mean
+        for weights in copy.parameters():
+            torch.nn.init.zeros_(weights)
+        assert torch.equal(copy.posterior(x).mean, torch.zeros(2, 2))
+        assert torch.equal(vae.posterior(x).mean, before) and before.any()
+
+
+def test_what_a_network_computes_itself_is_kept():
+    vae, x = small_vae(), torch.rand(2, 1, 8, 8)
+    encoder = vae.posterior.encoder
+    encoder.forward = forward = lambda x: type(encoder).forward(encoder, 0 * x)
+    with in_precision(vae, "bfloat16"):
+        found = vae.posterior(x).mean
+        assert torch.equal(found, vae.posterior(0 * x).mean)
+    assert encoder.forward is forward
+
+
+def test_a_network_is_one_graph_in_it():
+    vae, x = small_vae(), torch.rand(2, 1, 8, 8)
+    with in_precision(vae, "bfloat16"):
+        exact = vae.posterior(x).mean
+        vae.posterior.encoder.compile(backend="eager", fullgraph=True)
+        torch.testing.assert_close(vae.posterior(x).mean, exact)
 
 
 def test_a_network_that_two_slots_share_is_cast_once():

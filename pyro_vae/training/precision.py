@@ -9,6 +9,7 @@ state, log-probabilities and bounds remain in float32.
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import MethodType
 from typing import Any, Literal
 
 import torch
@@ -46,25 +47,22 @@ def _matrix_products(precision: str) -> Iterator[None]:
 @contextmanager
 def _autocast(network: nn.Module, device: str) -> Iterator[None]:
     """Let a network compute in bfloat16 within a block, and return the precision it was given."""
-    entered: list[torch.autocast] = []
+    own = vars(network).get("forward")  # Of this network alone, whatever its class has.
 
-    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        entered.append(torch.autocast(device, torch.bfloat16))
-        entered[-1].__enter__()
-
-    def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        entered.pop().__exit__(None, None, None)
+    # One function is compiled as one graph; of hooks, autocast would begin in one and end in
+    # another. It is a method, so that a copy of the network calls its own.
+    def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            output = own(*inputs, **named) if own else type(self).forward(self, *inputs, **named)
         return output.to(inputs[0].dtype) if isinstance(output, Tensor) else output
 
-    hooks = [
-        network.register_forward_pre_hook(enter, prepend=True),
-        network.register_forward_hook(leave, always_call=True),
-    ]
+    vars(network)["forward"] = MethodType(forward, network)
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        del vars(network)["forward"]
+        if own is not None:
+            vars(network)["forward"] = own
 
 
 def _warn_where_slow(device: torch.device) -> None:
