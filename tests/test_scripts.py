@@ -48,6 +48,13 @@ def run(folder: Path, script: str, *arguments: object) -> Done:
     return called(folder, SCRIPTS / script, *arguments)
 
 
+def run_apart(folder: Path, script: str, *arguments: object) -> Done:
+    """Run a program that starts processes, which import its main module again."""
+    command = [sys.executable, SCRIPTS / script, *map(str, arguments)]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return Done(ended.returncode, ended.stdout, ended.stderr)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A folder with a run, of the VAE and of the autoencoder beside it."""
@@ -246,7 +253,7 @@ def test_the_time_of_a_continued_training_counts_what_was_before(tmp_path, capsy
 @pytest.mark.slow
 def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
     settings = ("--data", "digits", "--epochs", 2, "--seeds", 1, "--device", "cpu", "--jobs", 2)
-    done = run(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
+    done = run_apart(tmp_path, "benchmark.py", "mnist_mlp", *settings, "--out", "table")
     assert done.returncode == 0, done.stderr
     ours, plain = json.loads((tmp_path / "table" / "trainings.json").read_text())["trainings"]
     assert (ours["trainer"], plain["trainer"]) == ("pyro_vae", "plain PyTorch")
@@ -262,19 +269,19 @@ def test_the_benchmark_compares_the_same_model_on_the_same_images(tmp_path):
 def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     settings = ("mnist_mlp", "--data", "digits", "--epochs", 1, "--device", "cpu", "--out", "table")
     settings += ("--first-seed", 5)
-    assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
+    assert run_apart(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
     path = tmp_path / "table" / "trainings.json"
     first = json.loads(path.read_text())
     ours, plain = first["trainings"]
     assert ours["seed"] == plain["seed"] == 5
     path.write_text(json.dumps({**first, "trainings": [plain]}))
-    assert run(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
+    assert run_apart(tmp_path, "benchmark.py", *settings, "--seeds", 1).returncode == 0
     # The one is kept, to the last digit of its seconds; the other goes on from its run folder.
     assert json.loads(path.read_text())["trainings"] == [ours, plain]
-    refused = run(tmp_path, "benchmark.py", *settings, "--limit", 500)
+    refused = run_apart(tmp_path, "benchmark.py", *settings, "--limit", 500)
     assert refused.returncode == 1 and "other settings" in refused.stderr
     path.write_text("[]")  # As benchmarks wrote it that could not go on.
-    refused = run(tmp_path, "benchmark.py", *settings)
+    refused = run_apart(tmp_path, "benchmark.py", *settings)
     assert refused.returncode == 1 and "cannot be read" in refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -302,7 +309,7 @@ def test_a_benchmark_of_two_jobs_trains_side_by_side(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_benchmark_that_fails_says_why_and_starts_nothing_more(tmp_path):
     settings = ("--data", "nothing-there", "--device", "cpu", "--jobs", 2, "--seeds", 3)
-    refused = run(tmp_path, "benchmark.py", "mnist_mlp", "mnist_fc", *settings)
+    refused = run_apart(tmp_path, "benchmark.py", "mnist_mlp", "mnist_fc", *settings)
     assert refused.returncode == 1 and "nothing-there" in refused.stderr
     assert "Traceback" not in refused.stderr
 
