@@ -337,17 +337,17 @@ def the_best_weights_are_damaged(references: References, folder: Path) -> None:
 
 @scenario
 def a_start_that_is_killed(references: References, folder: Path) -> None:
-    """Before the first checkpoint there is nothing to continue; nothing is overwritten either."""
+    """Before the first checkpoint there is nothing to continue; the folder is free again."""
     reference, out = references["plain"], folder / "run"
     killed = start(reference.new(out), folder / "run.log", before=Disk(14, kill=True).install)
     require(killed.wait() == KILLED and out.exists() and not Run(out).exists(), killed.text())
-    again = start(reference.new(out), folder / "run.log")
-    require("not an empty folder" in refused(again, 2), again.text())
     resumed = start(reference.resumed(out), folder / "run.log")
     require("holds no run" in refused(resumed, 2), resumed.text())
-    shutil.rmtree(out)
-    training = start(reference.new(out), folder / "run.log")
-    require(training.wait() == 0, training.text())
+    again = start(reference.new(out), folder / "run.log")
+    require(again.wait() == 0, again.text())
+    reference.check(out)
+    third = start(reference.new(out), folder / "run.log")
+    require("already holds a run" in refused(third, 2), third.text())
     reference.check(out)
 
 
