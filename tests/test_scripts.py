@@ -279,10 +279,10 @@ def test_a_stopped_benchmark_goes_on_where_it_stopped(tmp_path):
     # The one is kept, to the last digit of its seconds; the other goes on from its run folder.
     assert json.loads(path.read_text())["trainings"] == [ours, plain]
     refused = run_apart(tmp_path, "benchmark.py", *settings, "--limit", 500)
-    assert refused.returncode == 1 and "other settings" in refused.stderr
+    assert refused.returncode == 2 and "other settings" in refused.stderr
     path.write_text("[]")  # As benchmarks wrote it that could not go on.
     refused = run_apart(tmp_path, "benchmark.py", *settings)
-    assert refused.returncode == 1 and "cannot be read" in refused.stderr
+    assert refused.returncode == 2 and "cannot be read" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -310,7 +310,7 @@ def test_a_benchmark_of_two_jobs_trains_side_by_side(tmp_path, monkeypatch):
 def test_a_benchmark_that_fails_says_why_and_starts_nothing_more(tmp_path):
     settings = ("--data", "nothing-there", "--device", "cpu", "--jobs", 2, "--seeds", 3)
     refused = run_apart(tmp_path, "benchmark.py", "mnist_mlp", "mnist_fc", *settings)
-    assert refused.returncode == 1 and "nothing-there" in refused.stderr
+    assert refused.returncode == 2 and "nothing-there" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
