@@ -308,6 +308,17 @@ def test_processes_draw_differently(tmp_path):
     assert one != other and after == after_too
 
 
+def test_processes_that_have_nothing_to_say_to_each_other_all_join(tmp_path):
+    """The first one's end once took the others' addresses along, in a fifth of such groups."""
+
+    def number() -> int:
+        processes.join()
+        return processes.rank()
+
+    for turn in range(4):
+        assert in_processes(8, number, tmp_path / str(turn)) == list(range(8))
+
+
 def test_a_loss_that_is_no_number_in_one_process_takes_all_back(tmp_path):
     def rolled_back() -> dict[str, Any]:
         vae = model()

@@ -50,6 +50,7 @@ def join() -> None:
         return
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
+    agreed(0)  # Until all are connected, nobody may end: the first one keeps their addresses.
 
 
 def leave() -> None:
