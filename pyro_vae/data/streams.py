@@ -73,7 +73,7 @@ class Stream(Dataset[Tensor]):
             _Batches(on_cpu),
             batch_size=None,  # A "sample" is a whole batch: nothing is left to collate.
             sampler=[_on_cpu(part) for part in indices],
-            num_workers=min(len(indices), _cores(), _MOST_WORKERS),
+            num_workers=_workers(len(indices)),
             generator=torch.Generator(),  # Not the one that the training draws from.
         )
         for levels in loader:
@@ -112,6 +112,11 @@ def selected(images: Tensor | Stream, indices: slice | Tensor) -> Tensor | Strea
 def changed(images: Tensor | Stream, change: Callable[[Tensor], Tensor]) -> Tensor | Stream:
     """Apply a change, uint8 to uint8, to images; a stream applies it whenever it reads."""
     return images.then(change) if isinstance(images, Stream) else change(images)
+
+
+def _workers(batches: int) -> int:
+    """Return how many processes read batches ahead of their use; of one, nothing is ahead."""
+    return 0 if batches == 1 else min(batches, _cores(), _MOST_WORKERS)
 
 
 def _cores() -> int:
