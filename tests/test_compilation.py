@@ -44,6 +44,7 @@ def test_networks_are_compiled_within_a_block_and_not_after_it():
     assert not any(is_compiled(vae))
 
 
+@pytest.mark.slow
 def test_distributions_are_validated_after_a_first_compilation_as_before():
     program = """
 import torch

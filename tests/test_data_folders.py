@@ -291,6 +291,7 @@ def test_other_files_and_hidden_folders_are_ignored():
     assert len(everything(data.load("x"))) == 2
 
 
+@pytest.mark.slow
 def test_ten_thousand_files():
     Path("x").mkdir()
     for number in range(100):

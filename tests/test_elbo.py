@@ -94,7 +94,7 @@ def found(estimator, vae: VAE, x: Tensor, **settings) -> list[Tensor | None]:
     return [loss.detach(), *(parameter.grad for parameter in vae.parameters())]
 
 
-@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("validated", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize("particles, vectorized", PARTICLES)
 @pytest.mark.parametrize("kind", PAIRS)
 @pytest.mark.parametrize("name", MODELS)
