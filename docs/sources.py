@@ -98,6 +98,7 @@ PAPERS = (
         ARXIV + "1903.10145",
     ),
     Source("Gumbel, 1958", "Statistics of Extremes"),
+    Source("He et al., 2015", "Delving Deep into Rectifiers", ARXIV + "1502.01852"),
     Source("He et al., 2016", "Deep Residual Learning for Image Recognition", ARXIV + "1512.03385"),
     Source(
         "Higgins et al., 2017",

@@ -364,7 +364,8 @@ def test_what_is_accepted_is_accepted(called):
         ),
         (
             lambda: networks.ConvEncoder(SHAPE, (8,), (2,)),
-            "ConvEncoder takes 2 arguments by position, got 3. Known: image_shape, channels.",
+            "ConvEncoder takes 2 arguments by position, got 3. "
+            "Known: image_shape, channels, initialization.",
         ),
         (
             lambda: networks.ConvEncoder(SHAPE, image_shape=SHAPE),

@@ -133,8 +133,8 @@ DEFAULTS = {
     "posteriors.Bernoulli": {},
     "posteriors.StraightThroughBernoulli": {},
     "posteriors.Delta": {},
-    "networks.ConvEncoder": {"channels": (32, 64, 128)},
-    "networks.ConvDecoder": {"channels": (128, 64, 32)},
+    "networks.ConvEncoder": {"channels": (32, 64, 128), "initialization": "pytorch"},
+    "networks.ConvDecoder": {"channels": (128, 64, 32), "initialization": "pytorch"},
     "networks.MLPEncoder": {"hidden": (512,)},
     "networks.MLPDecoder": {"hidden": (512,)},
     "networks.FullyConnectedEncoder": {

@@ -267,3 +267,63 @@ def test_the_resnet_decoder_refines_the_pixels_that_it_doubles():
     doubled = decoder.layers[2](torch.randn(1, 16, 8, 8))
     assert doubled.shape == (1, 8, 16, 16)
     assert not torch.allclose(doubled[..., ::2, ::2], doubled[..., 1::2, 1::2], atol=1e-3)
+
+
+# ------------------------------------------------------------------------------- initialization
+
+
+def sizes(layers: list[nn.Module], x: torch.Tensor) -> list[float]:
+    """The mean square of what each layer that has weights returns."""
+    found = []
+    for layer in layers:
+        x = layer(x)
+        if hasattr(layer, "weight"):
+            found.append(x.square().mean().item())
+    return found
+
+
+def test_he_keeps_the_size_of_signals_and_pytorchs_own_lose_it():
+    layers = [nn.Linear(400, 400)]
+    for _ in range(8):
+        layers += [nn.ReLU(), nn.Linear(400, 400)]
+    x = torch.randn(200, 400)
+    lost = sizes(layers, x)
+    assert lost[0] == pytest.approx(1 / 3, rel=0.1) and lost[-1] < 0.01
+    networks.initialize(layers, "he")
+    assert sizes(layers, x) == [pytest.approx(1, rel=0.4)] * 9
+
+
+def test_he_counts_the_inputs_of_each_output():
+    x = torch.randn(50, 64, 16, 16)
+    for layer, border in (
+        (nn.Conv2d(64, 64, 3, stride=2), 0),
+        (nn.ConvTranspose2d(64, 64, 3, stride=2), 1),
+        (nn.ConvTranspose2d(64, 64, 4, stride=(2, 1)), 3),
+    ):
+        networks.initialize([layer], "he")
+        inner = layer(x)[:, :, border : -border or None, border : -border or None]
+        assert inner.square().mean().item() == pytest.approx(1, rel=0.1), layer
+        assert not layer.bias.any()
+
+
+def test_networks_begin_as_pytorch_draws_them_unless_told_otherwise():
+    shape = (1, 8, 8)
+    for make in (
+        partial(networks.ConvEncoder, shape, (4, 8)),
+        partial(networks.ConvDecoder, 2, shape, (8, 4)),
+    ):
+        begun = []
+        for settings in ({}, {"initialization": "pytorch"}, {"initialization": "he"}):
+            torch.manual_seed(0)
+            begun.append(make(**settings).layers)
+        default, same, he = begun
+        layer = next(each for each in default if hasattr(each, "weight"))
+        torch.manual_seed(0)
+        layer.reset_parameters()  # The first that is drawn.
+        assert torch.equal(layer.weight, next(iter(same.parameters())))
+        for one, other, third in zip(
+            default.parameters(), same.parameters(), he.parameters(), strict=True
+        ):
+            assert torch.equal(one, other) and not torch.equal(one, third)
+    with pytest.raises(ArgumentError, match="initialization"):
+        networks.ConvEncoder(shape, initialization="xavier")

@@ -342,3 +342,21 @@ def test_the_listing_shows_every_recipe_with_its_sizes(monkeypatch):
     measured = RECIPES["mnist_fc"].with_settings(expected="a number, and on what")
     monkeypatch.setitem(RECIPES, "mnist_fc", measured)
     assert "\nmnist_fc: a number, and on what" in recipes.listing()
+
+
+def test_only_our_own_fashion_conv_begins_with_hes_weights():
+    ours, published, plain = (
+        weights_of(make, seed=1)
+        for make in (
+            RECIPES["fashion_conv"].encoder,
+            RECIPES["fashion_conv"].as_published().encoder,
+            networks.ConvEncoder,
+        )
+    )
+    assert all(map(torch.equal, published, plain))
+    assert not any(map(torch.equal, ours, plain))
+
+
+def weights_of(make, seed: int) -> list[torch.Tensor]:
+    torch.manual_seed(seed)
+    return list(make((1, 32, 32)).parameters())

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from pyro_vae import load
+from pyro_vae import load, networks
 from pyro_vae.analysis import draw
 from pyro_vae.analysis.pages import report
 from pyro_vae.commands.subjects import subject_of_run
@@ -42,6 +43,24 @@ def test_a_stopped_run_continues_as_if_never_stopped(saved):
     for found, expected in zip(experiment.history(), whole, strict=True):
         # To single precision: another machine's kernels round otherwise.
         assert comparable(found) == pytest.approx(comparable(expected), rel=1e-4, abs=1e-4)
+
+
+def test_what_a_run_of_before_does_not_say_is_as_it_was_then(saved):
+    """Since then fashion_conv begins with other weights, laid out in another way."""
+    path = saved / "finished" / "config.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("as_published: true", "as_published: false"))
+    recipe = Experiment.open(saved / "finished").recipe
+    assert not Experiment.open(saved / "finished").configuration.settings.as_published
+    assert recipe.memory_format == "contiguous"
+    begun = []
+    for make in (recipe.encoder, networks.ConvEncoder):
+        torch.manual_seed(0)
+        begun.append(make((1, 8, 8), channels=(2, 2)))
+    one, other = (list(each.parameters()) for each in begun)
+    assert all(map(torch.equal, one, other))
+    path.write_text("recipe: fashion_conv\n")  # As one writes it by hand: the rest is today's.
+    assert Experiment.open(saved / "finished").recipe.memory_format == "channels_last"
 
 
 @pytest.mark.parametrize("name", ["stopped", "finished"])

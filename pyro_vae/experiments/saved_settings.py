@@ -23,6 +23,12 @@ from pyro_vae.training.records import RunFileError, read_settings, shown
 #: A comment before settings: the parser would open a file that is named like them, and no file has
 #: a name as long as this.
 _NO_PATH = "#" * 300 + "\n"
+#: Settings, and arguments of classes, that earlier configurations lack, and what held for them.
+_OF_THEIR_DAY = {"memory_format": "contiguous"}
+_ARGUMENTS_OF_THEIR_DAY = {
+    "ConvEncoder": {"initialization": "pytorch"},
+    "ConvDecoder": {"initialization": "pytorch"},
+}
 
 
 def with_configuration(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -100,7 +106,23 @@ def _saved(path: Path, *, trust: bool) -> dict[str, Any]:
     for name, value in saved.items():
         _check_saved(name, value, path)
     _check_trusted(saved, path, trust=trust)
-    return saved
+    return _completed(saved)
+
+
+def _completed(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run with those that it did not know of yet.
+
+    A run writes all of its settings; what a person has left out of a file is the recipe's.
+    """
+    if "as_published" not in saved:
+        return dict(saved)
+    found = _OF_THEIR_DAY | dict(saved)
+    for name, part in found.items():
+        if isinstance(part, Mapping) and isinstance(part.get("init_args"), Mapping):
+            of_their_day = _ARGUMENTS_OF_THEIR_DAY.get(str(part.get("class_path")).split(".")[-1])
+            if of_their_day:
+                found[name] = {**part, "init_args": of_their_day | dict(part["init_args"])}
+    return found
 
 
 def _check_trusted(saved: Mapping[str, Any], path: Path, *, trust: bool) -> None:

@@ -3,7 +3,9 @@
 An encoder maps images (..., C, H, W) to features (..., F); a decoder maps latent vectors (..., D)
 to unbounded values (..., C, H, W). Leading dimensions are folded into one batch, so that particles
 and importance samples pass through unchanged. The size of the image sets the size of the layers;
-any image works, with odd sides and down to a single pixel.
+any image works, with odd sides and down to a single pixel. Weights begin as PyTorch draws them;
+`ConvEncoder` and `ConvDecoder` can begin with others, behind which signals keep their size
+(`initialize`).
 
 =====================  =============================================================
 pair                   layers
@@ -34,6 +36,7 @@ from pyro_vae.networks.fully_connected import (
     MLPDecoder,
     MLPEncoder,
 )
+from pyro_vae.networks.initialization import Initialization, initialize
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, sizes_after, values_in
 from pyro_vae.networks.residual import ResNetDecoder, ResNetEncoder
 
@@ -51,12 +54,14 @@ __all__ = [
     "HalvingDecoder",
     "HalvingEncoder",
     "ImageShape",
+    "Initialization",
     "Layers",
     "MLPDecoder",
     "MLPEncoder",
     "ResNetDecoder",
     "ResNetEncoder",
     "halvings",
+    "initialize",
     "sizes_after",
     "values_in",
 ]

@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import nn
 
 from pyro_vae._arguments import Size, Sizes
+from pyro_vae.networks.initialization import Initialization, initialize
 from pyro_vae.networks.network import Decoder, Encoder, ImageShape, as_shape, sizes_after, values_in
 
 
@@ -14,6 +15,7 @@ class ConvEncoder(Encoder):
     Args:
         image_shape: (C, H, W).
         channels: the number of channels after each convolution.
+        initialization: of the weights: "pytorch" or "he" (`initialize`).
 
     Example:
         >>> import torch
@@ -22,11 +24,18 @@ class ConvEncoder(Encoder):
         (torch.Size([5, 784]), 784)
     """
 
-    def __init__(self, image_shape: ImageShape, channels: Sizes = (32, 64, 128)) -> None:
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        channels: Sizes = (32, 64, 128),
+        *,
+        initialization: Initialization = "pytorch",
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise((image_shape[0], *channels)):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        initialize(layers, initialization)
         self.layers = nn.Sequential(*layers, nn.Flatten())
         height, width = sizes_after(image_shape, (2,) * len(channels))[-1]
         self.features = channels[-1] * height * width
@@ -39,6 +48,7 @@ class ConvDecoder(Decoder):
         latent_size: the dimension D.
         image_shape: (C, H, W).
         channels: the number of channels before each transposed convolution.
+        initialization: of the weights: "pytorch" or "he" (`initialize`).
 
     Example:
         >>> import torch
@@ -52,6 +62,8 @@ class ConvDecoder(Decoder):
         latent_size: Size,
         image_shape: ImageShape,
         channels: Sizes = (128, 64, 32),
+        *,
+        initialization: Initialization = "pytorch",
     ) -> None:
         super().__init__()
         self.image_shape = as_shape(image_shape)
@@ -60,6 +72,7 @@ class ConvDecoder(Decoder):
         steps = zip(pairwise((*channels, image_shape[0])), pairwise(sizes), strict=True)
         for (before, after), (small, large) in steps:
             layers += [enlarging(before, after, small, large, stride=2), nn.ReLU()]
+        initialize(layers, initialization)
         self.layers = nn.Sequential(*layers[:-1])
 
 

@@ -20,7 +20,10 @@ published.
 As published, the test images choose the weights and drive the schedule, and training ends when the
 learning rate falls below 1e-7, where the loss no longer changes. Our settings hold out validation
 images, let the learning rate rise and fall once, and anneal beta at first, which keeps the
-posterior from collapsing on small data sets.
+posterior from collapsing on small data sets. They begin with weights behind which signals keep
+their size (He et al., 2015): after 7 epochs, the published loss of the test images is 131.04,
+130.39 and 130.54 (seeds 0 to 2), where it is 131.28 and 131.41 with the weights that PyTorch draws
+(seeds 0 and 1).
 
 For images of another size beta stays as it is. The published loss, whose cross-entropy is a mean
 over their P values, is then reported, but it is not what is minimized.
@@ -47,12 +50,12 @@ fashion_conv = Recipe(
     name="fashion_conv",
     summary="Fashion-MNIST, convolutional, D = 2, Bernoulli on gray levels (Sharma, 2023)",
     source="Sharma, 2023",
-    expected="131.3 on the source's scale, ELBO -263.4 nats per image on the test images (seed 0)",
+    expected="131.0 on the source's scale, ELBO -262.8 nats per image on the test images (seed 0)",
     data="fashion-mnist",
     padding=2,
     image_shape=(1, 32, 32),
-    encoder=networks.ConvEncoder,
-    decoder=networks.ConvDecoder,
+    encoder=partial(networks.ConvEncoder, initialization="he"),
+    decoder=partial(networks.ConvDecoder, initialization="he"),
     likelihood=partial(likelihoods.Bernoulli, gray_levels=True),
     beta=BETA,
     epochs=7,
@@ -60,7 +63,11 @@ fashion_conv = Recipe(
     learning_rate=8e-3,
     schedule=partial(OneCycle, warm_up=0.2),
     annealing=partial(Linear, warm_up=0.2),
+    memory_format="channels_last",
     published={
+        "encoder": networks.ConvEncoder,
+        "decoder": networks.ConvDecoder,
+        "memory_format": "contiguous",
         "expected": "130.2 on the source's scale, ELBO -260.8 (seeds 0 to 2)",
         "objective": analytic_elbo,
         "annealing": Constant,
