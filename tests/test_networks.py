@@ -299,11 +299,13 @@ def test_he_counts_the_inputs_of_each_output():
         (nn.Conv2d(64, 64, 3, stride=2), 0),
         (nn.ConvTranspose2d(64, 64, 3, stride=2), 1),
         (nn.ConvTranspose2d(64, 64, 4, stride=(2, 1)), 3),
+        (nn.ConvTranspose2d(64, 64, 2, stride=2, groups=4), 0),
+        (nn.Conv2d(64, 64, 3, groups=2, bias=False), 0),
     ):
         networks.initialize([layer], "he")
         inner = layer(x)[:, :, border : -border or None, border : -border or None]
         assert inner.square().mean().item() == pytest.approx(1, rel=0.1), layer
-        assert not layer.bias.any()
+        assert layer.bias is None or not layer.bias.any()
 
 
 def test_networks_begin_as_pytorch_draws_them_unless_told_otherwise():

@@ -28,10 +28,10 @@ def initialize(layers: Iterable[nn.Module], initialization: Initialization) -> N
     rectified = False
     for layer in layers:
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            assert layer.bias is not None
             variance = (2 if rectified else 1) / inputs_of(layer)
             nn.init.normal_(layer.weight, std=variance**0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
             rectified = False
         rectified = rectified or isinstance(layer, nn.ReLU)
 
@@ -40,5 +40,5 @@ def inputs_of(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     """Return the number of inputs that each output adds up; within an image, its mean."""
     weight: Tensor = layer.weight
     if isinstance(layer, nn.ConvTranspose2d):
-        return weight.shape[0] * prod(weight.shape[2:]) / prod(layer.stride)
+        return weight.shape[0] * prod(weight.shape[2:]) / (layer.groups * prod(layer.stride))
     return prod(weight.shape[1:])
