@@ -29,16 +29,17 @@ def channels_last(module: nn.Module) -> Iterator[None]:
     Results are equal to rounding. Afterward every weight has its layout of before, with the values
     that it was given meanwhile. One that is channels last already stays so, as within a training.
     """
-    layout = torch.channels_last
     fours = [weight for weight in module.parameters() if weight.dim() == 4]
-    weights = [weight for weight in fours if not weight.is_contiguous(memory_format=layout)]
+    laid_out = [(weight, weight.data.to(memory_format=torch.channels_last)) for weight in fours]
+    # Weights of one channel are contiguous in both layouts: their strides say which one is meant.
+    changed = [(weight, data) for weight, data in laid_out if data.stride() != weight.stride()]
     try:
-        for weight in weights:
-            weight.data = weight.data.contiguous(memory_format=layout)
+        for weight, data in changed:
+            weight.data = data
         yield
     finally:
-        for weight in weights:
-            weight.data = weight.data.contiguous()
+        for weight, _ in changed:
+            weight.data = weight.data.to(memory_format=torch.contiguous_format)
 
 
 @contextmanager

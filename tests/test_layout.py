@@ -69,3 +69,15 @@ def test_a_block_within_another_leaves_the_layout_of_the_outer_one():
             pass
         assert network.weight.is_contiguous(memory_format=torch.channels_last)
     assert network.weight.is_contiguous()
+
+
+def test_weights_of_one_channel_say_by_their_strides_which_layout_is_meant():
+    """Kernels read them, and so does the sum of gradients over processes."""
+    network = torch.nn.Conv2d(1, 4, 3)
+    before, x = network.weight.clone(), torch.rand(2, 1, 8, 8)
+    assert network.weight.stride() == (9, 9, 3, 1)
+    with channels_last(network):
+        assert network.weight.stride() == (9, 1, 3, 1)
+        network(x).sum().backward()
+        assert network.weight.grad.stride() == network.weight.stride()
+    assert network.weight.stride() == (9, 9, 3, 1) and torch.equal(network.weight, before)

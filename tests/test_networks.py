@@ -293,6 +293,11 @@ def test_he_keeps_the_size_of_signals_and_pytorchs_own_lose_it():
     assert sizes(layers, x) == [pytest.approx(1, rel=0.4)] * 9
 
 
+def test_an_initialization_of_another_name_is_refused():
+    with pytest.raises(ArgumentError, match="one of pytorch, he, got 'xavier'"):
+        networks.initialize([nn.Linear(2, 2)], "xavier")
+
+
 def test_he_counts_the_inputs_of_each_output():
     x = torch.randn(50, 64, 16, 16)
     for layer, border in (

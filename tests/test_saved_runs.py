@@ -45,7 +45,17 @@ def test_a_stopped_run_continues_as_if_never_stopped(saved):
         assert comparable(found) == pytest.approx(comparable(expected), rel=1e-4, abs=1e-4)
 
 
-def test_what_a_run_of_before_does_not_say_is_as_it_was_then(saved):
+OWN_ENCODER = """
+from torch import nn
+from pyro_vae import networks
+class ConvEncoder(networks.Encoder):
+    def __init__(self, image_shape: networks.ImageShape, channels: list[int] = [2]) -> None:
+        super().__init__()
+        self.layers, self.features = nn.Flatten(), networks.values_in(image_shape)
+"""
+
+
+def test_what_a_run_of_before_does_not_say_is_as_it_was_then(saved, monkeypatch):
     """Since then fashion_conv begins with other weights, laid out in another way."""
     path = saved / "finished" / "config.yaml"
     text = path.read_text()
@@ -59,6 +69,11 @@ def test_what_a_run_of_before_does_not_say_is_as_it_was_then(saved):
         begun.append(make((1, 8, 8), channels=(2, 2)))
     one, other = (list(each.parameters()) for each in begun)
     assert all(map(torch.equal, one, other))
+    (saved / "mine_of_then.py").write_text(OWN_ENCODER)
+    monkeypatch.syspath_prepend(str(saved))
+    own = text.replace("pyro_vae.networks.ConvEncoder", "mine_of_then.ConvEncoder")
+    path.write_text(own)
+    assert Experiment.open(saved / "finished", trust=True).recipe.encoder((1, 8, 8)).features == 64
     path.write_text("recipe: fashion_conv\n")  # As one writes it by hand: the rest is today's.
     assert Experiment.open(saved / "finished").recipe.memory_format == "channels_last"
 

@@ -26,8 +26,8 @@ _NO_PATH = "#" * 300 + "\n"
 #: Settings, and arguments of classes, that earlier configurations lack, and what held for them.
 _OF_THEIR_DAY = {"memory_format": "contiguous"}
 _ARGUMENTS_OF_THEIR_DAY = {
-    "ConvEncoder": {"initialization": "pytorch"},
-    "ConvDecoder": {"initialization": "pytorch"},
+    "pyro_vae.networks.ConvEncoder": {"initialization": "pytorch"},
+    "pyro_vae.networks.ConvDecoder": {"initialization": "pytorch"},
 }
 
 
@@ -119,9 +119,8 @@ def _completed(saved: Mapping[str, Any]) -> dict[str, Any]:
     found = _OF_THEIR_DAY | dict(saved)
     for name, part in found.items():
         if isinstance(part, Mapping) and isinstance(part.get("init_args"), Mapping):
-            of_their_day = _ARGUMENTS_OF_THEIR_DAY.get(str(part.get("class_path")).split(".")[-1])
-            if of_their_day:
-                found[name] = {**part, "init_args": of_their_day | dict(part["init_args"])}
+            of_their_day = _ARGUMENTS_OF_THEIR_DAY.get(str(part.get("class_path")), {})
+            found[name] = {**part, "init_args": of_their_day | dict(part["init_args"])}
     return found
 
 

@@ -5,7 +5,6 @@ only what passes through a module's `forward`. So model and objective are one mo
 """
 
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -64,8 +63,6 @@ class Parallel:
 
     def __call__(self, x: Tensor, beta: float, elapsed: float) -> Bound:
         if self._parallel is None:
-            # Channels-last weights of one channel have two descriptions of the same order.
-            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             unused = any(self._leaves_parameters(x, each) for each in (*self._betas, beta))
             self._parallel = DistributedDataParallel(
                 self._replica, find_unused_parameters=unused, **_UNSYNCED
