@@ -181,6 +181,14 @@ def check_argument(owner: str, name: str, value: Any, hint: Any) -> None:
         raise refused(owner, name, value, refusal)
 
 
+def accepted_by(function: Callable[..., Any], argument: str) -> str:
+    """Return what a function, or the constructor of a class, takes for an argument, in words."""
+    annotated = inspect.getattr_static(function, "__init__") if isclass(function) else function
+    hint = get_type_hints(annotated, include_extras=True).get(argument, Any)
+    check = _check_of(hint, own=True)
+    return check.accepted if check else inspect.formatannotation(hint).replace("typing.", "")
+
+
 def refused(owner: str, name: str, value: Any, refusal: Refusal) -> Exception:
     """Return the error that names an argument, what is accepted and what was given."""
     return refusal.error(f"{owner}: {name} must be {refusal.accepted}, got {in_short(value)}.")

@@ -96,13 +96,17 @@ def test_a_misspelled_name_is_answered_with_the_nearest(arguments, message):
         ),
         (
             ["--prior", "MixtureOfGaussians", "--prior.components", "x"],
-            ["--prior.components of MixtureOfGaussians must be int, got x."],
+            ["--prior.components of MixtureOfGaussians must be a whole number, 1 or more, got x."],
+        ),
+        (
+            ["--encoder.channels", "many"],
+            ["--encoder.channels of ConvEncoder must be a sequence", "each a whole number"],
         ),
         (["--prior", "my.Prior"], ["--prior: my.Prior", "pyro_vae.priors.Prior: No module named"]),
         (["--prior", "math.sqrt"], ["pyro_vae.priors.Prior: derive it", "made with (latent_size)"]),
         (
             ["--posterior.spread", "log"],
-            ["--posterior.spread of DiagonalNormal must be", "log_variance", "got log."],
+            ["--posterior.spread of DiagonalNormal must be one of", "log_variance", "got log."],
         ),
     ],
 )

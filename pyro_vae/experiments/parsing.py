@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from jsonargparse.typing import import_object
 
+from pyro_vae._arguments import accepted_by
 from pyro_vae._settings import Setting
 from pyro_vae._spelling import suggestion
 from pyro_vae._text import escaped, without_markup
@@ -149,7 +150,7 @@ class Parser(ArgumentParser):
             return f"--{part}.{setting}: {kind.__name__} has no such setting. {advice}"
         if reads(settings[setting], value):
             return None
-        accepted = inspect.formatannotation(settings[setting]).replace("typing.", "")
+        accepted = accepted_by(kind, setting)
         return f"--{part}.{setting} of {kind.__name__} must be {accepted}, got {value}."
 
     def _class_of(self, part: str, name: str | None) -> type | None:

@@ -8,9 +8,10 @@ need the user's trust (`--trust`, `trust=True`).
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from inspect import formatannotation, getattr_static, isclass, signature
+from inspect import getattr_static, isclass, signature
 from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
+from pyro_vae._arguments import accepted_by
 from pyro_vae._spelling import suggestion
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.training.records import shown
@@ -97,15 +98,15 @@ def _arguments(part: str, described: Mapping[str, Any], *, alone: bool) -> Mappi
 def _own_in_arguments(part: str, arguments: Mapping[str, Any], kinds: list[Any]) -> dict[str, str]:
     found = {}
     for argument, value in arguments.items():
-        hints = [_hints(kind)[argument] for kind in kinds if argument in _hints(kind)]
+        takers = [kind for kind in kinds if argument in _hints(kind)]
+        hints = [_hints(kind)[argument] for kind in takers]
         for text in _texts(value):
             if _is_number(text) or any(_reads(hint, text) for hint in hints):
                 continue
             if "." in text or not hints:
                 found[f"{part}.{argument}"] = text
                 continue
-            accepted = " or ".join(dict.fromkeys(map(formatannotation, hints)))
-            accepted = accepted.replace("typing.", "")
+            accepted = " or ".join(dict.fromkeys(accepted_by(each, argument) for each in takers))
             raise ConfigurationError(f"{part}.{argument} must be {accepted}, got {shown(text)}.")
     return found
 
