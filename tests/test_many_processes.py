@@ -43,7 +43,7 @@ from pyro_vae.errors import ArgumentError
 from pyro_vae.processes import ProcessError
 from pyro_vae.processes.group import own_draws
 from pyro_vae.processes.shares import share
-from pyro_vae.training import Run, Stopped, TrainingError
+from pyro_vae.training import Run, Stopped, TrainingError, choose_device, device
 from pyro_vae.training.step_log import read_steps
 
 #: 3 processes share 141 images unevenly, in 20 batches of 7, and one image: two then have none.
@@ -390,6 +390,33 @@ def test_what_processes_cannot_share_is_refused(tmp_path):
         refused(ProcessError, "posterior.encoder.layers.1 is a BatchNorm2d", foreign)
 
     in_processes(2, all_refused, tmp_path)
+
+
+def chosen() -> list[str]:
+    """The devices that a process chooses where each has a GPU, and where the second one fails."""
+    processes.join()
+    failing: list[int] = []
+
+    def tried(name: Any) -> torch.device:
+        if processes.rank() in failing:
+            raise RuntimeError("CUDA error: no kernel image is available")
+        return torch.device(name)
+
+    torch.cuda.is_available, torch.cuda.device_count, device._tried = lambda: True, lambda: 2, tried
+    own = choose_device()
+    found = [own, choose_device(own), choose_device("cuda"), choose_device("cpu")]
+    failing.append(1)
+    found.append(choose_device())
+    with pytest.raises(TrainingError, match="'cuda:[01]' cannot be used here: .* Choose cpu."):
+        choose_device("cuda")
+    return list(map(str, found))
+
+
+def test_each_process_has_a_gpu_of_its_own_and_none_has_one_where_one_fails(tmp_path):
+    """A program chooses its device, and `fit` is given what it chose."""
+    first, second = in_processes(2, chosen, tmp_path)
+    assert first == ["cuda:0", "cuda:0", "cuda:0", "cpu", "cpu"]
+    assert second == ["cuda:1", "cuda:1", "cuda:1", "cpu", "cpu"]
 
 
 def test_a_plateau_ends_all_at_once_and_callbacks_run_in_the_first_alone(tmp_path):

@@ -5,12 +5,14 @@ import logging
 import torch
 from torch.nn import functional as F
 
-from pyro_vae.processes import world_size
-from pyro_vae.processes.group import local_processes, local_rank
+from pyro_vae.processes import rank, world_size
+from pyro_vae.processes.group import agreed, local_processes, local_rank
 from pyro_vae.training.failures import TrainingError
 
 #: What torch raises where a device is unknown, missing, too old, out of memory or broken.
 _FAILURES = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)
+
+_UNUSED = "The device %s is here, but is not used: %s."
 
 logger = logging.getLogger("pyro_vae.training")
 
@@ -19,44 +21,59 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     """Return the named device, or else CUDA where available, else Apple's MPS, else the CPU.
 
     A device is tried before it is returned. One that was found, not named, and fails is left for
-    the next, with a warning. Of several processes, each has a CUDA device of its own, or the CPU.
+    the next, with a warning. Of several processes, each has a CUDA device of its own, which it may
+    name, or all have the CPU.
 
     Raises:
         TrainingError: the named device cannot be used; it says why, and which can.
     """
     if world_size() > 1:
-        name = _own(name)
+        return _of_several(name)
     if name is not None:
         return _named(name)
     for found in _accelerators():
         try:
             return _tried(found)
         except _FAILURES as error:
-            logger.warning("The device %s is here, but is not used: %s.", found, _reason(error))
+            logger.warning(_UNUSED, found, _reason(error))
     return torch.device("cpu")
 
 
-def _own(name: str | torch.device | None) -> str:
+def _of_several(name: str | torch.device | None) -> torch.device:
     """Return the device of this process among several, whose kind may be named.
 
+    All processes have CUDA devices, or none has.
+
     Raises:
-        TrainingError: there is not one for each process.
+        TrainingError: there is not one for each process, or one that was named fails.
     """
+    own = f"cuda:{local_rank()}"
     kind = str(name) if name is not None else "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cuda", "cpu"):
+    if kind not in ("cuda", own, "cpu"):
         raise TrainingError(
             f"The device {kind!r} cannot be shared by {world_size()} processes: choose cuda, of "
             "which each takes one, or cpu."
         )
     if kind == "cpu":
-        return kind
+        return torch.device("cpu")
     devices = torch.cuda.device_count()
     if local_processes() > devices:
         raise TrainingError(
             f"This machine has {devices} CUDA devices for {local_processes()} processes: start "
             "one process for each device, or choose the device cpu."
         )
-    return f"cuda:{local_rank()}"
+    try:
+        device, reason = _tried(own), ""
+    except _FAILURES as error:
+        device, reason = torch.device("cpu"), _reason(error)
+    (failed,) = agreed(rank() + 1 if reason else 0)
+    if not failed:
+        return device
+    reason = reason or f"that of process {failed - 1} fails"
+    if name is not None:
+        raise TrainingError(f"The device {own!r} cannot be used here: {reason}. Choose cpu.")
+    logger.warning(_UNUSED, own, reason)
+    return torch.device("cpu")
 
 
 def _named(name: str | torch.device) -> torch.device:
