@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyro_vae._arguments import Checked, Count, Fraction, NonNegative, PositiveFraction
+from pyro_vae._declared import others, run_guide, run_model
 from pyro_vae._elbo import AnalyticELBO, SampledELBO
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
@@ -160,6 +161,8 @@ class FreeBits(Objective):
         True
     """
 
+    runs_program = True
+
     def __init__(self, nats: NonNegative = 0.5, analytic_kl: bool = True) -> None:
         self.nats, self.analytic_kl = nats, analytic_kl
 
@@ -192,6 +195,8 @@ class Capacity(Objective):
         >>> torch.allclose(bound.loss, bound.distortion + bound.rate)  # C is still 0
         True
     """
+
+    runs_program = True
 
     def __init__(
         self, nats: NonNegative = 25.0, rise: PositiveFraction = 0.8, analytic_kl: bool = True
@@ -226,6 +231,8 @@ class TotalCorrelation(Objective):
         >>> torch.allclose(bound.loss, bound.distortion + bound.rate)
         True
     """
+
+    runs_program = True
 
     def __init__(self, images: Count | None = None) -> None:
         self.images = self.given = images
@@ -288,6 +295,8 @@ class IWAE(Objective):
         >>> bool(bound.loss < bound.distortion + bound.rate)
         True
     """
+
+    runs_program = True
 
     def __init__(
         self,
@@ -431,8 +440,20 @@ def detached(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
 def _draw(
     vae: VAE, x: Tensor, objective: str, shape: tuple[int, ...] = ()
 ) -> tuple[dist.TorchDistribution, dist.TorchDistribution, Tensor, Tensor]:
-    """Return q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B)."""
-    q = vae.posterior(x)
+    """Return q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B).
+
+    Raises:
+        ObjectiveError: the objective is not defined for the model.
+    """
+    with vae.unannounced():
+        drawn = run_guide(vae, x, shape)
+        p, likelihood, trace = run_model(vae, x, drawn, shape)
+    if more := sorted({*others(drawn.trace), *others(trace)}):
+        raise ObjectiveError(
+            f"{objective} knows the latent vector z and the images x alone, and this model also "
+            f"has {', '.join(more)}: train it with ELBO, which counts every site."
+        )
+    q, z, _ = drawn
     if not has_density(q):
         raise ObjectiveError(
             f"{objective} needs a posterior with a density, and Delta has none: train it with "
@@ -444,8 +465,7 @@ def _draw(
             f"{objective} needs a reparameterized posterior, and {name} is not one: train it with "
             "ELBO, or choose another posterior, such as DiagonalNormal."
         )
-    z = q.rsample(shape)
-    return q, vae.prior(), z, -vae.likelihood(z).log_prob(x)
+    return q, p, z, -likelihood.log_prob(x)
 
 
 def _require_weight_one(beta: float) -> None:

@@ -26,6 +26,10 @@ from pyro_vae.objectives import ELBO, IWAE, Capacity, FreeBits, Objective, Total
 from pyro_vae.recipes import RECIPES, fashion_conv
 from pyro_vae.training import loop
 from pyro_vae.training.finiteness import Watch
+from pyro_vae.training.optimizers import make_optimizer
+from pyro_vae.training.settings import TrainingSettings
+from pyro_vae.training.state import State
+from pyro_vae.training.step import Step
 
 OBJECTIVES = {
     "ELBO": ELBO(),
@@ -104,6 +108,30 @@ def test_every_objective_keeps_to_one_device_and_waits_for_nothing(name):
         for beta in (1.0,) if "reparameterized" in name or "PIWAE" in name else (0.0, 0.5, 1.0):
             step(vae, images(), OBJECTIVES[name], beta)
     assert device.operations > 100 and not device.reads
+
+
+def own_step(vae: VAE, objective: Objective) -> Step:
+    """The step of `fit`, at the beginning of an epoch."""
+    settings = TrainingSettings(optimizer=partial(torch.optim.Adam, fused=False), clip=1.0)
+    _, annealing, schedule = settings.parts()
+    optimizer = make_optimizer(settings, vae.parameters())
+    schedule.start(optimizer, 1e-3)
+    state = State(vae, optimizer, schedule, None, Watch(vae, 64), 1e-3)
+    state.watch.start_epoch(0)
+    return Step(state, objective, annealing, settings, steps=3)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_step_of_fit_reads_nothing_after_the_first_batch(name):
+    """With validation, as it is by default: the first batch is validated, and no other."""
+    step = own_step(small_vae().to("meta"), OBJECTIVES[name])
+    with pyro.validation_enabled(True), OneDevice() as device:
+        step(images(), 0)
+        assert device.reads
+        device.reads.clear()
+        for before in (1, 2):
+            step(images(), before)
+    assert not device.reads
 
 
 @pytest.mark.parametrize("name, variant", VARIANTS)

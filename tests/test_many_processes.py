@@ -342,6 +342,30 @@ def test_a_loss_that_is_no_number_in_one_process_takes_all_back(tmp_path):
     assert all(map(math.isfinite, one["losses"]))
 
 
+class Sick(posteriors.DiagonalNormal):
+    """A posterior of which one process's first latent vector is no number, in one step."""
+
+    def forward(self, x: Tensor) -> Any:
+        q, self.seen = super().forward(x), getattr(self, "seen", 0) + self.training
+        sick = self.training and self.seen == 5 and processes.rank() == 1
+        mean = q.mean.index_fill(0, torch.tensor([0]), math.nan) if sick else q.mean
+        return dist.Normal(mean, q.stddev).to_event(1)
+
+
+def test_a_code_that_is_no_number_in_one_process_takes_all_back_whatever_the_objective(tmp_path):
+    def rolled_back() -> tuple[float, float]:
+        torch.manual_seed(0)
+        sick = Sick(networks.ConvEncoder((1, 8, 8), channels=(4, 8)), 2)
+        last = fit(
+            small_vae(posterior=sick).double(), digits(0, 60), epochs=2, batch_size=10,
+            on_nan="rollback", objective=objectives.FreeBits(), folder=tmp_path, progress=False,
+        )[-1]  # fmt: skip
+        return last["rollbacks"], last["train_loss"]
+
+    one, other = in_processes(2, rolled_back, tmp_path / "results")
+    assert one == other and one[0] == 1 and math.isfinite(one[1])
+
+
 def lost(event: Callable[[], Any], folder: Path) -> None:
     processes.group.ALIKE = processes.group.timedelta(seconds=2)
     trained("ELBO", folder, objective=Eventful(event, 12), checkpoint_every="5 steps")

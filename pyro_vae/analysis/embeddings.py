@@ -16,6 +16,7 @@ from torch import Tensor
 from pyro_vae import objectives
 from pyro_vae._arguments import Codes, Count, Seed, Vector, checked, in_short
 from pyro_vae._batching import numbers_per_code
+from pyro_vae._declared import run_guide
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._spelling import old_names
 from pyro_vae.analysis.classes import require_as_many
@@ -23,7 +24,6 @@ from pyro_vae.analysis.passes import batches_for, codes_per_chunk, model_terms, 
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo, terms
 from pyro_vae.evaluation.fitting import SomeImages, require_images
-from pyro_vae.evaluation.programs import run_guide
 from pyro_vae.vae import VAE, center
 
 #: The most numbers held at once while the prior's density is computed.

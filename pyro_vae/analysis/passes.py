@@ -16,13 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from pyro_vae import objectives
 from pyro_vae._arguments import Seed, checked
 from pyro_vae._batching import MOST_NUMBERS, numbers_decoded_at_once, numbers_per_image
+from pyro_vae._declared import run_guide, run_model
 from pyro_vae._modes import channels_last, evaluating, random_state, seeded, set_random_state
 from pyro_vae.analysis.classes import require_as_many
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import active_units
 from pyro_vae.evaluation.collapse import posterior_means
 from pyro_vae.evaluation.fitting import SomeImages, require_images
-from pyro_vae.evaluation.programs import run_guide, run_model
 from pyro_vae.vae import VAE, center
 
 BATCH_SIZE = 500
@@ -138,7 +138,7 @@ def terms_at(
 
 def model_terms(vae: VAE, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return distortion and log p(z) of images x (B, C, H, W) at z (B, D), (B,) each, in nats."""
-    prior, likelihood = run_model(vae, x, z)
+    prior, likelihood, _ = run_model(vae, x, z)
     return -likelihood.log_prob(x), prior.log_prob(z)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_vae._arguments import Count, Images, Natural, Seed, checked
 from pyro_vae._batching import images_at_once
+from pyro_vae._declared import run_guide, run_model
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._progress import hidden, tqdm
 from pyro_vae.data import ImageData
@@ -22,7 +23,6 @@ from pyro_vae.evaluation.bits import bits_per_dimension, measure_of
 from pyro_vae.evaluation.collapse import active_units, posterior_means, verdict
 from pyro_vae.evaluation.fitting import AnyImages, as_images, require_batch, require_images
 from pyro_vae.evaluation.importance import LogLikelihood, log_likelihood
-from pyro_vae.evaluation.programs import run_guide, run_model
 from pyro_vae.evaluation.table import as_html, as_text
 from pyro_vae.objectives import ObjectiveError, rate, rate_per_dimension
 from pyro_vae.processes import rank as own_rank
@@ -186,7 +186,7 @@ def terms(vae: VAE, x: Images, analytic_kl: bool = False) -> tuple[Tensor, Tenso
     """Return distortion and rate of each image, (B,) each, at one draw of z; x: (B, C, H, W)."""
     require_batch("terms", vae, x)
     drawn = run_guide(vae, x)
-    p, likelihood = run_model(vae, x, drawn)
+    p, likelihood, _ = run_model(vae, x, drawn)
     return -likelihood.log_prob(x), rate(drawn.posterior, p, drawn.z, analytic_kl)
 
 
@@ -231,7 +231,7 @@ def _collect(
             if turn % world_size() != own_rank():
                 continue
             q, z, _ = drawn
-            p, likelihood = run_model(vae, x, drawn)
+            p, likelihood, _ = run_model(vae, x, drawn)
             parts = {"distortion": -likelihood.log_prob(x), "rate": rate(q, p, z, analytic_kl)}
             parts |= zip(("means", "others"), posterior_means(q), strict=False)
             with suppress(ObjectiveError):  # Not every posterior and prior factorize.

@@ -19,6 +19,7 @@ from pyro_vae.training.progress_bar import Bar
 from pyro_vae.training.settings import TrainingSettings
 from pyro_vae.training.state import Epoch, State
 from pyro_vae.training.stopping import Stop
+from pyro_vae.training.strays import check_inside, validated
 from pyro_vae.training.totals import Totals
 from pyro_vae.vae import VAE
 
@@ -133,13 +134,18 @@ def validate(
 
     Raises:
         Diverged: the model's numbers are no longer finite.
+        TrainingError: a value is outside a distribution's support.
         Stopped: a signal asked for it; the epoch is validated anew when the training is resumed.
     """
-    totals = Totals()
+    totals, where = Totals(), f"validation of {bar.name}"
+    inside: list[Tensor] = []
 
     def bound_of(x: Tensor) -> Bound:
-        with together(), explained(vae, x, f"validation of {bar.name}"):
-            return objective(vae, x, settings.beta)
+        checked = validated(objective, first=not inside)
+        with together(), explained(vae, x, where), checked as own:
+            bound = objective(vae, x, settings.beta)
+        inside.extend(own)
+        return bound
 
     with evaluating(vae), seeded(seed, images.images.device):
         if world_size() > 1:
@@ -148,10 +154,11 @@ def validate(
                 totals.add(bound, count)
             stop.agree()
             stop.check()
-            return totals
-        for x in images.batches(settings.batch_size):
-            totals.add(bound_of(x), len(x))
-            stop.check()
+        else:
+            for x in images.batches(settings.batch_size):
+                totals.add(bound_of(x), len(x))
+                stop.check()
+    check_inside(inside, where)
     return totals
 
 

@@ -1,0 +1,75 @@
+"""Whether values stray from the supports of their distributions, without waiting for the device.
+
+The first batch is checked as Pyro checks every batch: shapes, supports and parameters of the
+distributions. Later batches are not, which would take a good part of a step, and on a GPU would
+wait for it. Of them, the values that a program is given are flagged on the device: images outside
+the likelihood's support, and draws of the posterior outside the prior's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pyro
+import torch
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+from torch.distributions import Independent
+
+from pyro_vae.objectives import Objective
+from pyro_vae.processes.group import agreed
+from pyro_vae.training.failures import OUTSIDE, TrainingError
+
+
+@contextmanager
+def validated(objective: Objective, first: bool) -> Iterator[list[Tensor]]:
+    """Validate a batch within a block: by Pyro if it is the first, else by flags.
+
+    Yields:
+        Whether each value that a program was given is inside its support: a list of tensors of
+        shape () on the device, which fills. It is for the caller to read.
+    """
+    # What an objective computes past the programs is seen by the distributions alone.
+    flagged = objective.runs_program and not first
+    with pyro.validation_enabled(False) if flagged else nullcontext(), _Strays() as strays:
+        yield strays.inside
+
+
+def check_inside(inside: Sequence[Tensor], where: str) -> None:
+    """Read flags that no step has read.
+
+    Raises:
+        TrainingError: a value is outside its support, in this process or in another.
+    """
+    strays = bool(inside) and not torch.stack(list(inside)).all()
+    if any(agreed(int(strays))):
+        raise TrainingError(f"{OUTSIDE} ({where})")
+
+
+class _Strays(Messenger):
+    """A context that looks at the values that Pyro programs are given and do not draw."""
+
+    def __enter__(self) -> "_Strays":
+        self.inside: list[Tensor] = []
+        return super().__enter__()
+
+    def _process_message(self, msg: Any) -> None:
+        """Look at an observation, or at a draw that is replayed; leave the site as it is."""
+        if msg["type"] != "sample" or msg["value"] is None or site_is_subsample(msg):
+            return
+        # The values of an event are in the support if each of them is.
+        fn, value = msg["fn"], msg["value"]
+        while isinstance(fn, Independent):
+            fn = fn.base_dist
+        try:
+            support = fn.support
+        except NotImplementedError:
+            return  # The distribution does not say what its support is.
+        if support is None:
+            return
+        with torch.no_grad():
+            inside = support.check(value).all()
+            if not msg["is_observed"]:  # A draw that is no number shows in the loss, which tells.
+                inside = inside | ~value.isfinite().all()
+            self.inside.append(inside)
