@@ -3,7 +3,9 @@
 import copy
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE, fit
 from pyro_vae.data import Dataset
+from pyro_vae.objectives import ELBO
+from pyro_vae.training import loop
 from pyro_vae.training.compilation import compiled
 from pyro_vae.vae import networks_of
 
@@ -71,6 +75,7 @@ def test_random_numbers_and_running_statistics_remain():
     vae.train()
     with compiled(vae, x, "eager"):
         assert vae.posterior.encoder.training
+        assert all(parameter.grad is None for parameter in vae.parameters())
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in vae.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -95,15 +100,20 @@ def test_every_network_is_one_graph_whatever_the_batch(name):
         module(inputs)
 
 
-def test_networks_that_cannot_be_compiled_are_run_as_they_are(caplog, monkeypatch):
+@pytest.mark.parametrize("always", [True, False])
+def test_networks_that_cannot_be_compiled_are_run_as_they_are(caplog, always):
+    """Not at all, or not with gradients, which a training needs and a trial without does not."""
     vae, x = small_vae(), torch.rand(4, 1, 8, 8)
 
     def no_compiler(graph, inputs):
-        raise RuntimeError("No C++ compiler was found.")
+        if always or torch.is_grad_enabled():
+            raise RuntimeError("No C++ compiler was found.")
+        return graph.forward
 
     with compiled(vae, x, no_compiler):
         assert not any(is_compiled(vae))
         vae.reconstruct(x)
+        ELBO()(vae, x).loss.backward()
     (said,) = caplog.messages
     assert "not compiled" in said and "No C++ compiler was found." in said
 
@@ -124,6 +134,17 @@ def test_python_that_breaks_the_graph_is_run_in_pieces():
     with compiled(vae, x, BACKEND):
         assert all(is_compiled(vae))
         torch.testing.assert_close(vae.reconstruct(x), exact)
+
+
+def test_the_seconds_of_a_compilation_are_those_of_the_first_epoch(digits: Dataset, monkeypatch):
+    def slow(graph, inputs):
+        time.sleep(0.2)  # Both networks, in both modes.
+        return graph.forward
+
+    monkeypatch.setattr(loop, "compiled", partial(compiled, backend=slow))
+    few, settings = digits.train.select(slice(8)), {"batch_size": 4, "progress": False}
+    first, second = fit(small_vae(), few, epochs=2, compile=True, **settings)
+    assert first["seconds"] - first["train_seconds"] > 0.8 > second["seconds"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ are equal to rounding.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,20 +15,28 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae._modes import evaluating, seeded
+from pyro_vae.objectives import ELBO
+from pyro_vae.processes import alone
 from pyro_vae.vae import VAE, networks_of
 
 logger = logging.getLogger("pyro_vae.training")
 
 
 @contextmanager
-def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
+def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[float]:
     """Compile the networks of a model within a block; where they cannot be, warn and go without.
+
+    They are compiled at the beginning, and once more at the first batch of another size.
 
     Args:
         vae: the model, which is known to take `x`.
         x: a few images to try the networks with, (B, C, H, W).
         backend: one of `torch.compiler.list_backends()`.
+
+    Yields:
+        The seconds that it took.
     """
+    start = time.perf_counter()
     networks = networks_of(vae)
     before = [network._compiled_call_impl for network in networks]
 
@@ -44,7 +53,7 @@ def compiled(vae: VAE, x: Tensor, backend: str = "inductor") -> Iterator[None]:
         except Exception as error:  # Whatever it is, the same images passed without compilation.
             logger.warning("The networks are not compiled: %s", _reason(error))
             restore()
-        yield
+        yield time.perf_counter() - start
     finally:
         restore()
 
@@ -59,14 +68,27 @@ def _validation_unchanged() -> Iterator[None]:
         Distribution.set_default_validate_args(validated)
 
 
-@torch.no_grad()
 def _try(vae: VAE, x: Tensor) -> None:
-    """Call both networks; in evaluation mode, so that they remember nothing of it."""
-    with evaluating(vae), seeded(0, x.device):
+    """Compile both networks as they are called later, and leave no trace of it.
+
+    They are called in evaluation mode, and in training mode with gradients: each is compiled anew.
+    """
+    weights = [weight for weight in vae.parameters() if weight.requires_grad]
+    with evaluating(vae), seeded(0, x.device), alone():
         vae.reconstruct(x)
+        vae.train()
+        statistics = [(buffer, buffer.clone()) for buffer in vae.buffers()]
+        try:
+            torch.autograd.grad(ELBO()(vae, x).loss, weights, allow_unused=True)
+        finally:
+            for buffer, before in statistics:
+                buffer.copy_(before)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return the first line of what the compiler says, without what its caller adds to it."""
-    inner = getattr(error, "inner_exception", error)
+    inner: BaseException = error
+    each: BaseException | None = error
+    while each is not None:  # Pyro raises an error of its own while it handles the compiler's.
+        inner, each = getattr(each, "inner_exception", inner), each.__cause__ or each.__context__
     return str(inner).strip().partition("\n")[0] or type(inner).__name__

@@ -148,7 +148,10 @@ def fit(
     step = Step(state, objective, annealing, chosen, steps)
     starts: Starts = {}
 
+    compilation = 0.0
+
     def epoch(stop: Stop) -> None:
+        nonlocal compilation
         bar = Bar(state.epoch, chosen.epochs, steps, has_elbo(vae), published_loss, shown)
         try:
             done = train_epoch(state, images, step, chosen, bar, stop)
@@ -165,7 +168,8 @@ def fit(
                 bar.announce(record, "validation")
         finally:
             bar.close()
-        record["seconds"] = done.seconds + time.perf_counter() - start
+        record["seconds"] = compilation + done.seconds + time.perf_counter() - start
+        compilation = 0.0  # It is a part of the first epoch.
         if state.rollbacks:
             record["rollbacks"] = state.rollbacks
         record = by_first(lambda: record)  # The clocks of processes differ.
@@ -183,8 +187,8 @@ def fit(
             initialize_prior(vae, images)
             state.save()
         layout = in_memory_format(vae, optimizer, chosen.memory_format)
-        faster = compiled(vae, few) if chosen.compile else nullcontext()
-        with in_precision(vae, chosen.precision), layout, faster:
+        faster = compiled(vae, few) if chosen.compile else nullcontext(0.0)
+        with in_precision(vae, chosen.precision), layout, faster as compilation:
             while state.epoch < chosen.epochs and not state.finished:
                 try:
                     epoch(stop)
