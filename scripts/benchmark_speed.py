@@ -311,8 +311,9 @@ def machine(threads: int) -> str:
     """Return a line about the machine, its versions and the date."""
     import torch
 
-    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    lacking = "" if has_bfloat16 else ", without bfloat16 instructions"
+    from pyro_vae.training.precision import has_bfloat16
+
+    lacking = "" if has_bfloat16() else ", without bfloat16 instructions"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()} CPU{lacking}, {threads} "
         f"thread{'s' * (threads > 1)}, torch {torch.__version__}, Python "

@@ -6,6 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 from conftest import small_vae
+from torch import Tensor, nn
 
 from pyro_vae import fit, likelihoods, networks, priors
 from pyro_vae.data import Dataset
@@ -34,6 +35,33 @@ def test_the_networks_compute_in_it_and_the_distributions_do_not():
     assert z.dtype == q.variance.dtype == p.log_prob(x).dtype == torch.float32
     assert not torch.equal(vae.posterior(x).mean, z)  # It made a difference,
     torch.testing.assert_close(vae.posterior(x).mean, z, rtol=0.05, atol=0.02)  # of its size.
+
+
+class Two(nn.Module):
+    """An encoder that returns two tensors, and is called by the name of its argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 2), nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.first(x.flatten(1)), {"second": self.second(x.flatten(1))}
+
+
+def test_every_output_is_cast_back_however_a_network_is_called():
+    vae = levels_vae()
+    vae.posterior.encoder = Two()
+    with in_precision(vae, "bfloat16"):
+        first, more = vae.posterior.encoder(x=torch.rand(3, 1, 8, 8))
+    assert first.dtype == more["second"].dtype == torch.float32
+    assert torch.equal(first, first.bfloat16().float())  # They were computed in it.
+
+
+def test_tf32_is_asked_for_within_the_block_alone():
+    before = torch.get_float32_matmul_precision()
+    with in_precision(levels_vae(), "tf32"):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_double_precision_is_left_alone():

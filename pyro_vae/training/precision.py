@@ -6,14 +6,16 @@ they return is cast back before it becomes a distribution's parameters. The weig
 state, log-probabilities and bounds remain in float32.
 """
 
+import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import MethodType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pyro_vae.vae import VAE, networks_of
 
@@ -54,7 +56,8 @@ def _autocast(network: nn.Module, device: str) -> Iterator[None]:
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         with torch.autocast(device, torch.bfloat16):
             output = own(*inputs, **named) if own else type(self).forward(self, *inputs, **named)
-        return output.to(inputs[0].dtype) if isinstance(output, Tensor) else output
+        given = next(each for each in tree_leaves((inputs, named)) if isinstance(each, Tensor))
+        return tree_map_only(Tensor, lambda each: each.to(given.dtype), output)
 
     vars(network)["forward"] = MethodType(forward, network)
     try:
@@ -65,10 +68,22 @@ def _autocast(network: nn.Module, device: str) -> Iterator[None]:
             vars(network)["forward"] = own
 
 
+def has_bfloat16() -> bool:
+    """Return whether this processor has instructions for bfloat16, as far as torch can tell."""
+    # What torch's convolutions ask is true of processors that emulate it by other instructions.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    checks = [getattr(torch.cpu, name) for name in names if hasattr(torch.cpu, name)]
+    if platform.machine().lower() in ("x86_64", "amd64") and checks:
+        return any(check() for check in checks)
+    supported: Callable[[], bool] | None = getattr(
+        torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None
+    )
+    return supported is None or supported()
+
+
 def _warn_where_slow(device: torch.device) -> None:
     """Say so where bfloat16 is emulated, which takes longer than float32."""
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    if device.type == "cpu" and not supported():
+    if device.type == "cpu" and not has_bfloat16():
         warnings.warn(
             "This processor has no bfloat16: the networks will be slower than in float32 "
             "(--precision float32).",

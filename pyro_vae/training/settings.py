@@ -87,7 +87,9 @@ class TrainingSettings(Settings):
     )
     precision: Precision = setting(
         "float32",
-        "precision of encoder and decoder; distributions and bounds remain in float32",
+        "precision of encoder and decoder; distributions and bounds remain in float32 (on NVIDIA "
+        "GPUs since Ampere, PyTorch computes float32 convolutions in tf32, and with tf32 all "
+        "matrix products as well)",
     )
     memory_format: MemoryFormat = setting(
         "contiguous",
