@@ -7,6 +7,7 @@
     python scripts/benchmark.py growth --help     # time and memory as images and model grow
     python scripts/benchmark.py data --help       # what an image costs, wherever it is kept
     python scripts/benchmark.py processes --help  # what several processes gain
+    python scripts/benchmark.py analysis --help   # pictures, and importance sampling
 
 `mnist_mlp_corrected` is system 4 with the divergence that its source's text names.
 
@@ -31,6 +32,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import benchmark_analysis
 import benchmark_data
 import benchmark_growth
 import benchmark_processes
@@ -168,6 +170,7 @@ OTHERS: dict[str, Callable[[Sequence[str]], None]] = {
     "growth": benchmark_growth.main,
     "data": benchmark_data.main,
     "processes": benchmark_processes.main,
+    "analysis": benchmark_analysis.main,
 }
 
 

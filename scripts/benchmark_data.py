@@ -52,6 +52,13 @@ class Place:
     waited: float
 
 
+def smooth_images(count: int, side: int, channels: int) -> np.ndarray:
+    """Return random images (N, H, W, C), which a PNG file shortens as it does photographs."""
+    coarse = torch.rand(count, channels, 8, 8)
+    smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1)
+    return (255 * smooth).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def kept(folder: Path, levels: np.ndarray) -> Iterator[tuple[str, ImageData, float]]:
     """Keep the images (N, H, W, C) in each place; yield its name, the images, and their bytes."""
     array, files = folder / "images.npy", folder / "png"
@@ -155,11 +162,8 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> None:
     """Measure what an image costs."""
     chosen = parser().parse_args(list(arguments))
-    shape = (chosen.images, chosen.side, chosen.side, chosen.channels)
-    # Smooth images, which a PNG file shortens as it does photographs.
-    coarse = torch.rand(chosen.images, chosen.channels, 8, 8)
-    smooth = torch.nn.functional.interpolate(coarse, shape[1:3], mode="bicubic").clamp(0, 1)
-    levels = (255 * smooth).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    levels = smooth_images(chosen.images, chosen.side, chosen.channels)
+    shape = levels.shape
     places = measure(levels, chosen.batch_size, chosen.rounds)
     threads = torch.get_num_threads()
     head = f"{shape[0]:,} images of {shape[2]}×{shape[1]}×{shape[3]}; {machine(threads)}"

@@ -20,10 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from benchmark_speed import machine
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
 from pyro_vae import fit
+from pyro_vae._files import write_json, write_text
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae.data import ImageData
 from pyro_vae.experiments.configuration import Formatter
@@ -45,28 +47,33 @@ def parser() -> Parser:
     add("--images", type=PositiveInt, default=6400, help="number of images in an epoch")
     add("--batch-size", type=PositiveInt | None, help="number in a step (default: the recipe's)")
     add("--rounds", type=PositiveInt, default=5, help="number of turns")
+    add("--out", default="runs/processes", help="folder of the table and the numbers")
     return result
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the medians of one process and of several, and their ratios."""
+    """Compare the medians of one process and of several."""
     given = parser().parse_args(list(arguments))
     keep_freed_memory()
-    sizes = (1, given.processes)
+    sizes = list(dict.fromkeys((1, given.processes)))
     rounds = [{size: measured(size, given) for size in sizes} for _ in range(given.rounds)]
     speed, cost = (
         {size: statistics.median(each[size][place] for each in rounds) for size in sizes}
         for place in range(2)
     )
+    lines = ["| processes | images/s | times one | processor time, µs an image | times one |"]
+    lines.append("|--:|--:|--:|--:|--:|")
     for size in sizes:
-        print(
-            f"{size} process{'es' * (size > 1)}: {speed[size]:,.0f} images/s, "
-            f"{1e3 * cost[size]:.3f} ms of processor time per image"
+        lines.append(
+            f"| {size} | {speed[size]:,.0f} | {speed[size] / speed[1]:.2f} "
+            f"| {1e6 * cost[size]:,.0f} | {cost[size] / cost[1]:.2f} |"
         )
-    one, many = sizes
-    print(
-        f"ratio: {speed[many] / speed[one]:.2f} by the clock, {cost[many] / cost[one]:.2f} in cost"
-    )
+    head = f"{given.recipe}, {given.images:,} images; {machine(1)} each"
+    text = "\n".join([f"{head}; medians of {given.rounds}", "", *lines, ""])
+    out = Path(given.out)
+    write_text(out / "processes.md", text)
+    write_json(out / "processes.json", {"machine": head, "images/s, seconds": rounds})
+    print(f"\n{text}\nAll numbers are in {out}.")
 
 
 def measured(size: int, given: Namespace) -> tuple[float, float]:

@@ -455,6 +455,27 @@ def test_the_benchmark_of_data_reads_the_same_images_wherever_they_are_kept(tmp_
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_what_follows_a_training_counts_its_operations(tmp_path):
+    """Each image is coded and decoded at least once: 1.6 million operations in these networks."""
+    settings = ("--recipe", "mnist_mlp", "--train-images", 60, "--test-images", 50)
+    settings += ("--samples", 20, "--rounds", 1, "--out", "analysis")
+    done = run_apart(tmp_path, "benchmark.py", "analysis", *settings)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads((tmp_path / "analysis" / "analysis.json").read_text())["recipes"]
+    assert 50 * 1.6e6 < found["operations"] < 1e11 and found["decodes"][0] > 0
+    assert 0 < found["floor"] < found["seconds"][0] and found["processor"][0] > 1
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_processes_compares_one_with_several(tmp_path):
+    settings = ("--recipe", "mnist_mlp", "--images", 1280, "--rounds", 1, "--out", "processes")
+    done = run_apart(tmp_path, "benchmark.py", "processes", *settings)
+    assert done.returncode == 0, done.stderr
+    (turn,) = json.loads((tmp_path / "processes/processes.json").read_text())["images/s, seconds"]
+    assert list(turn) == ["1", "2"] and all(speed > 0 < cost for speed, cost in turn.values())
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_growth_finds_the_exponent(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     import benchmark_growth
