@@ -3,6 +3,7 @@
 No second device is needed: see `one_device.py`.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -19,7 +20,10 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
-from pyro_vae import VAE, evaluate, fit, likelihoods, posteriors, priors
+from pyro_vae import VAE, data, evaluate, fit, likelihoods, posteriors, priors
+from pyro_vae.analysis import Subject, draw
+from pyro_vae.analysis.pages import explorer
+from pyro_vae.data import Dataset
 from pyro_vae.distributions import HypersphereUniform, PowerSpherical, spheres
 from pyro_vae.evaluation import log_weights
 from pyro_vae.objectives import ELBO, IWAE, Capacity, FreeBits, Objective, TotalCorrelation
@@ -183,6 +187,22 @@ def test_tensors_are_made_where_they_are_needed_whatever_torchs_default_device(p
         found = results()
     assert found[0] == expected[0]
     assert all(torch.equal(one, other) for one, other in zip(found[1:], expected[1:], strict=True))
+
+
+def test_data_training_and_pictures_stay_on_the_cpu_whatever_torchs_default_device(tmp_path):
+    """As after `torch.set_default_device("cuda")`, with a model that is kept on the CPU."""
+    vae = small_vae()
+    with torch.device("meta"), OneDevice():
+        digits = data.load("digits")
+        few = Dataset("few", digits.train.select(slice(60)), digits.test.select(slice(40)))
+        settings = {"epochs": 1, "average": 0.9, "clip": 1.0, "progress": False}
+        history = fit(
+            vae, few.train, validation=few.test, device="cpu", folder=tmp_path, **settings
+        )
+        subject = Subject(vae, few, history, autoencoder=vae)
+        written = draw(subject, tmp_path / "pictures", progress=False)
+        explorer.html(vae, few.test)
+    assert len(written) > 30 and math.isfinite(history[-1]["train_loss"])
 
 
 def test_where_a_device_has_no_double_precision_the_cpu_computes(monkeypatch):

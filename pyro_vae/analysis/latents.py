@@ -115,13 +115,16 @@ def outline_prior(ax: Axes, vae: VAE, *, seed: int = 0) -> None:
     """
     codes = ax.dataLim.frozen()
     # The grid is wider than the codes because equal scales may widen the axes.
-    x, y = (torch.linspace(2 * a - b, 2 * b - a, 300) for a, b in (ax.get_xlim(), ax.get_ylim()))
+    x, y = (
+        torch.linspace(2 * a - b, 2 * b - a, 300, device="cpu")
+        for a, b in (ax.get_xlim(), ax.get_ylim())
+    )
     try:
         log_density = prior_log_density(vae, draw_prior(vae, DRAWS, seed=seed))
         height = prior_log_density(vae, torch.cartesian_prod(x, y)).reshape(300, 300).T
     except ValueError:  # Binary codes and points on a sphere do not fill the plane.
         return
-    levels = torch.quantile(log_density, torch.tensor([0.05, 0.5])).tolist()
+    levels = torch.quantile(log_density, torch.tensor([0.05, 0.5], device="cpu")).tolist()
     if levels[0] < levels[1]:
         lines = ax.contour(x, y, height, levels, colors=PRIOR, linewidths=1, linestyles="--")
         ax.dataLim.set(codes)  # the limits follow the codes alone
@@ -250,7 +253,7 @@ def _prior_marginal(ax: Axes, vae: VAE, dimension: int, seed: int) -> None:
         loc, scale = (value[dimension].cpu() for value in (base.loc, base.scale))
         low, high = ax.get_xlim()
         low, high = min(low, (loc - 3.5 * scale).item()), max(high, (loc + 3.5 * scale).item())
-        x = torch.linspace(low, high, 400)
+        x = torch.linspace(low, high, 400, device="cpu")
         ax.plot(x, dist.Normal(loc, scale).log_prob(x).exp(), **style)
         return
     try:

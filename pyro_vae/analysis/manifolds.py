@@ -55,8 +55,8 @@ def linear_grid(
     if at is not None and len(at) != size:
         raise ArgumentError(f"linear_grid: at must have {size} numbers, got {len(at)}.")
     limits = _both(ranges)
-    values = [torch.linspace(low, high, steps) for low, high in limits]
-    base = torch.zeros(size) if at is None else at
+    values = [torch.linspace(low, high, steps, device="cpu") for low, high in limits]
+    base = torch.zeros(size, device="cpu") if at is None else at
     z = grid_points(values, base, dimensions)
     fig, ax = _manifold_axes(f"Images decoded at {_extent(size, steps)} evenly spaced points", size)
     halves = [(high - low) / max(steps - 1, 1) / 2 for low, high in limits]
@@ -148,8 +148,8 @@ def quantile_points(
     Raises:
         ArgumentError: the prior cannot be sampled.
     """
-    levels = (torch.arange(steps) + 0.5) / steps
-    table, middles = _icdf(vae, levels), _icdf(vae, torch.tensor([0.5]))
+    levels = (torch.arange(steps, device="cpu") + 0.5) / steps
+    table, middles = _icdf(vae, levels), _icdf(vae, torch.tensor([0.5], device="cpu"))
     if table is not None and middles is not None:
         middle = middles[0]
         values = [table[:, d] for d in (dimensions[:1] if size == 1 else dimensions)]
@@ -172,7 +172,7 @@ def prior_range(vae: VAE, dimension: Natural, *, seed: Seed = 0) -> Range:
             f"prior_range: dimension must be below the dimension D = {vae.latent_size} of the "
             f"latent space, got {dimension}."
         )
-    levels = torch.tensor([0.00135, 0.99865])
+    levels = torch.tensor([0.00135, 0.99865], device="cpu")
     draws = draw_prior(vae, 20_000, seed=seed)
     table = _icdf(vae, levels)
     ends = draws.quantile(levels, 0) if table is None else table

@@ -100,7 +100,7 @@ def _known(images: ImageData, by: str) -> torch.Tensor:
     """Return which images have a known value, (N,) booleans: all but a class of −1."""
     if by == "class" and images.labels is not None:
         return images.labels >= 0
-    return torch.ones(len(images), dtype=torch.bool)
+    return torch.ones(len(images), dtype=torch.bool, device="cpu")
 
 
 def _paired(train: ImageData, test: ImageData, by: str) -> tuple[np.ndarray, np.ndarray]:

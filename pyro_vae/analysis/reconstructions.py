@@ -175,7 +175,7 @@ def _over_each_other(
         part = slice(start, start + columns)
         missing = columns - len(x[part])
         for tiles, words, name in ((x, above, "original"), (pictures, below, "decoded")):
-            shown += [tiles[part], torch.ones(missing, *x.shape[1:])]
+            shown += [tiles[part], torch.ones(missing, *x.shape[1:], device="cpu")]
             texts += [*words[part], *[""] * missing]
             rows.append(name)
     return image_panels(

@@ -77,7 +77,7 @@ def from_standard_normal(vae: VAE, size: Count, n: Count = 10, *, seed: Seed = 0
         n: number of images.
         seed: seed of the draws, which are the same for all models of the same D.
     """
-    z = torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(n, size, generator=torch.Generator().manual_seed(seed), device="cpu")
     title = f"{n} images decoded from draws from N(0, I)"
     if not _is_standard_normal(vae.prior()):
         title += f",\nwhich is not the prior of this model ({name_of(vae.prior)})"
@@ -108,7 +108,7 @@ def uniform(vae: VAE, codes: Codes, n: Count = 10, *, seed: Seed = 0) -> Figure:
 def uniform_points(codes: Codes, n: Count, *, seed: Seed = 0) -> Tensor:
     """Return n points that are uniform in the bounding box of codes (N, D): (n, D)."""
     low, high = codes.min(0).values, codes.max(0).values
-    u = torch.rand(n, codes.shape[1], generator=torch.Generator().manual_seed(seed))
+    u = torch.rand(n, codes.shape[1], generator=torch.Generator().manual_seed(seed), device="cpu")
     return low + u * (high - low)
 
 
@@ -281,7 +281,9 @@ def sample_classes(
 def _known_images(train: ImageData, known: int = 5000, seed: int = 0) -> Tensor:
     """Return the indices of the labeled images that `sample_classes` compares samples with."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(len(train), generator=generator)[: min(known, _images_at_once(train))]
+    return torch.randperm(len(train), generator=generator, device="cpu")[
+        : min(known, _images_at_once(train))
+    ]
 
 
 def _images_at_once(train: ImageData) -> int:
@@ -353,8 +355,8 @@ def voids(codes: Codes, n: Count, *, seed: Seed = 0) -> tuple[Tensor, Tensor]:
         seed: seed of the candidates.
     """
     generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randint(len(codes), (2, 4000), generator=generator)
-    share = torch.rand(4000, 1, generator=generator)
+    first, second = torch.randint(len(codes), (2, 4000), generator=generator, device="cpu")
+    share = torch.rand(4000, 1, generator=generator, device="cpu")
     candidates = torch.lerp(codes[first], codes[second], share)
     gaps = torch.cdist(candidates, codes).min(1).values
     apart, chosen = gaps.clone(), []
@@ -373,7 +375,9 @@ def spacing(codes: Codes, *, seed: Seed = 0) -> float:
         codes: the codes, (N, D) with N > 1.
         seed: seed of the choice of 2,000 codes.
     """
-    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:2000]
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed), device="cpu")[
+        :2000
+    ]
     # Matrix products are inexact, and would round the distance of close codes to 0.
     exact = "donot_use_mm_for_euclid_dist"
     distances = torch.cdist(codes[order], codes, compute_mode=exact)

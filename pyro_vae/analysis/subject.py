@@ -150,7 +150,7 @@ class Subject:
     def part_of_train(self) -> ImageData:
         """At most 5,000 training images, chosen by the seed, to train classifiers on."""
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.dataset.train), generator=generator)
+        order = torch.randperm(len(self.dataset.train), generator=generator, device="cpu")
         return self.dataset.train.select(order[:5000])
 
     @cached_property
@@ -208,7 +208,7 @@ class Subject:
 
     @cached_property
     def _places_of_pair(self) -> Tensor:
-        return torch.tensor(places_of_pair(self.test, *(self.choices.pair or ())))
+        return torch.tensor(places_of_pair(self.test, *(self.choices.pair or ())), device="cpu")
 
     @property
     def steps(self) -> int | None:

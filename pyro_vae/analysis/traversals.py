@@ -45,7 +45,7 @@ def traversals(
     z = start.repeat(len(order), steps, 1)
     for row, dimension in enumerate(order.tolist()):
         low, high = ends[:, dimension].tolist()
-        z[row, :, dimension] = torch.linspace(low, high, steps)
+        z[row, :, dimension] = torch.linspace(low, high, steps, device="cpu")
     captions = []
     for row, dimension in enumerate(order.tolist()):
         values = z[row, :, dimension]

@@ -110,7 +110,7 @@ def _with_channels(images: Tensor, channels: int) -> Tensor:
 
 
 def _gray(images: Tensor) -> Tensor:
-    weights = torch.tensor(LUMA).view(1, 3, 1, 1)
+    weights = torch.tensor(LUMA, device="cpu").view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True).round_().to(torch.uint8)
 
 

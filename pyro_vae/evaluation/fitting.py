@@ -58,7 +58,7 @@ def as_images(owner: str, given: Any, name: str = "images") -> ImageData:
         )
     problem = f"{owner}: {name} must be {ACCEPTED}, got {in_short(given)}"
     try:
-        x = torch.as_tensor(given)
+        x = given if isinstance(given, Tensor) else torch.from_numpy(given)
     except (TypeError, ValueError, RuntimeError):
         raise ArgumentTypeError(f"{problem}.") from None
     if x.ndim not in (3, 4) or 0 in x.shape[1:]:

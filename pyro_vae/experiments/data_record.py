@@ -213,7 +213,7 @@ def _part_of(images: ImageData) -> Part:
 def _content(images: ImageData) -> str:
     """Return a checksum of the levels of images, and of their labels."""
     if images.streamed:
-        places = torch.linspace(0, len(images) - 1, min(SAMPLED, len(images))).long()
+        places = torch.linspace(0, len(images) - 1, min(SAMPLED, len(images)), device="cpu").long()
         chunks = iter([images.levels(places)])
     else:
         starts = range(0, len(images), CHUNK)

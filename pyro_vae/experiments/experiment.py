@@ -242,7 +242,7 @@ class Experiment:
         try:
             # These are not needed yet, but refuse their settings before anything is written.
             self.recipe.parts()
-            make_optimizer(self.recipe, [torch.nn.Parameter(torch.zeros(1))])
+            make_optimizer(self.recipe, [torch.nn.Parameter(torch.zeros(1, device="cpu"))])
             return self.recipe.build(shape)
         except TypeError as error:
             made = ", ".join(f"{part}({given})" for part, given in MADE_WITH.items())

@@ -244,5 +244,8 @@ def _attributes(parts: Mapping[str, ImageData]) -> dict[str, Tensor]:
 def _whole_numbers(values: Sequence[tuple[Tensor | None, int]]) -> Tensor:
     """Return the values of all parts, unknown for the images of a part that has none."""
     return torch.cat(
-        [torch.full((count,), UNKNOWN) if part is None else part.cpu() for part, count in values]
+        [
+            torch.full((count,), UNKNOWN, device="cpu") if part is None else part.cpu()
+            for part, count in values
+        ]
     )

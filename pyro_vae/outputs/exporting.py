@@ -191,7 +191,7 @@ def _inputs(vae: VAE, images: ImageData | None, margin: int, seed: int) -> tuple
     """Return images without their margin, and latent vectors, to compare with."""
     with seeded(seed, vae.device):
         if images is None:
-            padded = torch.rand(3, *vae.image_shape, dtype=vae.zeros(0).dtype)
+            padded = torch.rand(3, *vae.image_shape, dtype=vae.zeros(0).dtype, device=vae.device)
         else:
             named_parts("export", vae, images)
             some = images.select(slice(COMPARED)).as_float()

@@ -22,6 +22,8 @@ class Average(AveragedModel):
     def __init__(self, vae: VAE, decay: float) -> None:
         super().__init__(vae, use_buffers=False)
         self.decay = decay
+        # It is read at every step, whatever torch's default device is.
+        self.n_averaged = torch.zeros((), dtype=torch.int64, device="cpu")
         self._averaged, self._weights = _tensors(self.module.parameters(), vae.parameters())
         self._copied, self._originals = _tensors(self.module.buffers(), vae.buffers())
 

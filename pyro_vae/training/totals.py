@@ -23,7 +23,7 @@ class Totals:
     def __init__(self) -> None:
         self.images = 0
         self.bounds: list[Tensor] = []
-        self._sums = torch.zeros(3)
+        self._sums = torch.zeros(3, device="cpu")
 
     def add(self, bound: Bound, images: int) -> None:
         """Add a batch; nothing is moved off the device."""
@@ -45,7 +45,7 @@ class Totals:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state from which `load_state_dict` continues."""
-        bounds = torch.stack(self.bounds) if self.bounds else torch.zeros(0, 3)
+        bounds = torch.stack(self.bounds) if self.bounds else torch.zeros(0, 3, device="cpu")
         return {"images": self.images, "bounds": bounds.cpu(), "sums": self._sums.cpu()}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:

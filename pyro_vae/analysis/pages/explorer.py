@@ -154,13 +154,15 @@ def evenly_by_class(images: ImageData, most: int, seed: int = 0) -> Tensor:
         most: the largest number of indices.
         seed: seed of the choice and the order.
     """
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed), device="cpu")
     if images.labels is not None and len(images) > most:
         labels = images.labels.cpu()[order]
-        turn = torch.zeros(len(order), dtype=torch.int64)  # number of its class before each image
+        turn = torch.zeros(
+            len(order), dtype=torch.int64, device="cpu"
+        )  # number of its class before each image
         for label in labels.unique():
             here = labels == label
-            turn[here] = torch.arange(int(here.sum()))
+            turn[here] = torch.arange(int(here.sum()), device="cpu")
         chosen = turn.argsort(stable=True)[:most].sort().values
         return order[chosen]
     return order[:most]
@@ -235,7 +237,7 @@ def lay(
     origin[chosen] = 0
     names = tuple(latent_name(d) for d in chosen)
     rest = _number_of_others(size - len(chosen), "stays at its mean", "stay at their mean")
-    return Plane(origin, torch.eye(size)[chosen], names, names, rest)
+    return Plane(origin, torch.eye(size, device="cpu")[chosen], names, names, rest)
 
 
 def _principal(codes: Tensor) -> Plane:
@@ -243,7 +245,10 @@ def _principal(codes: Tensor) -> Plane:
     mean = codes.mean(0)
     _, lengths, directions = torch.linalg.svd(codes - mean, full_matrices=False)
     if len(directions) < 2:  # a single image
-        directions, lengths = torch.eye(codes.shape[1])[:2], torch.ones(2)
+        directions, lengths = (
+            torch.eye(codes.shape[1], device="cpu")[:2],
+            torch.ones(2, device="cpu"),
+        )
     # A component's sign is arbitrary: its largest entry is positive.
     largest = directions[:2].abs().argmax(1, keepdim=True)
     directions = directions[:2] * directions[:2].gather(1, largest).sign()
@@ -262,7 +267,9 @@ def _number_of_others(count: int, one: str, many: str) -> str:
 def _with_heights(points: Tensor, seed: int) -> np.ndarray:
     """Points (N, 2); those of one dimension (N, 1) get random heights from 0 to 1."""
     if points.shape[1] == 1:
-        heights = torch.rand(len(points), 1, generator=torch.Generator().manual_seed(seed))
+        heights = torch.rand(
+            len(points), 1, generator=torch.Generator().manual_seed(seed), device="cpu"
+        )
         points = torch.cat([points, heights], 1)
     return points.double().numpy()
 
@@ -410,7 +417,7 @@ def _decoded_levels(
 def _grid(window: np.ndarray, axes: int, count: int) -> Tensor:
     """The coordinates of `count` points along each of one or two axes, the lowest row first."""
     ends = torch.from_numpy(window).float()
-    values = [torch.linspace(low, high, count) for low, high in ends[:axes].tolist()]
+    values = [torch.linspace(low, high, count, device="cpu") for low, high in ends[:axes].tolist()]
     return values[0][:, None] if axes == 1 else torch.cartesian_prod(values[1], values[0]).flip(1)
 
 

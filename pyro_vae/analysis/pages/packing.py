@@ -102,7 +102,9 @@ def dequantized(layer: Layer) -> tuple[Tensor, Tensor]:
     integers = _numbers(layer["weights"], f"<i{layer['bits'] // 8}")
     rows = integers.reshape(layer["outputs"], layer["inputs"])
     weight = rows * _numbers(layer["scales"], "<f4")[:, None]
-    return torch.from_numpy(weight.astype("f4")), torch.tensor(_numbers(layer["bias"], "<f4"))
+    return torch.from_numpy(weight.astype("f4")), torch.tensor(
+        _numbers(layer["bias"], "<f4"), device="cpu"
+    )
 
 
 def run_layers(network: Sequence[Layer], x: Tensor) -> Tensor:

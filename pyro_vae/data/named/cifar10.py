@@ -104,7 +104,7 @@ def _read_part(folder: Path, train: bool, source: str) -> ImageData:
         labels = [label for batch in batches for label in batch["labels"]]
         return ImageData(
             images=torch.from_numpy(images),
-            labels=torch.tensor(labels, dtype=torch.int64),
+            labels=torch.tensor(labels, dtype=torch.int64, device="cpu"),
             class_names=tuple(names[cifar.meta["key"]]),
             source=source,
         )

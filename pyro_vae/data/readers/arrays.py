@@ -322,11 +322,11 @@ def _stream(path: Path, options: LoadOptions) -> tuple[Stream, Decisions] | None
         return None
     limits, given = _limits({_WHOLE: images}, {_WHOLE: what}, given, options)
     reader = replace(reader, limits=limits[_WHOLE])
-    stream = Stream(reader, torch.arange(len(images)))
+    stream = Stream(reader, torch.arange(len(images), device="cpu"))
     found_parts, ground = on_ground({_WHOLE: stream}, given, what)
     grounded = found_parts[_WHOLE]
     assert isinstance(grounded, Stream)
-    sample = torch.arange(0, len(images), max(1, len(images) // 1000))
+    sample = torch.arange(0, len(images), max(1, len(images) // 1000), device="cpu")
     warn_of_plain(grounded[sample], what, given.ranges)
     channels = int(grounded.shape[1])
     return grounded, replace(given, ground=ground, channels=channels)

@@ -169,7 +169,7 @@ def _whole(values: Iterable[tuple[Path, int, str]], name: str) -> Tensor:
                 f"{value!r:.50}: write one of at most 64 bits"
             )
         numbers.append(number)
-    return torch.tensor(numbers, dtype=torch.int64)
+    return torch.tensor(numbers, dtype=torch.int64, device="cpu")
 
 
 def _number(value: str) -> int | None:

@@ -134,7 +134,9 @@ def _list_part(part: str, place: Path, classes: tuple[str, ...]) -> ImageFiles:
     files = list_files(place, ())
     say(f"{place}: its images are in no class: their labels are -1, unknown")
     shown = tuple(shown_path(name) for name in classes)
-    return replace(files, labels=torch.full((len(files),), UNKNOWN), class_names=shown)
+    return replace(
+        files, labels=torch.full((len(files),), UNKNOWN, device="cpu"), class_names=shown
+    )
 
 
 def _tell_parts(folder: Path, found: dict[str, Path]) -> None:
@@ -189,7 +191,7 @@ def list_files(folder: Path, class_names: tuple[str, ...]) -> ImageFiles:
         )
     if len(class_names) == 1:
         warn(f"{folder} has one class only, {class_names[0]!r}: every label is 0")
-    labels = torch.tensor([number[home] for home in homes])
+    labels = torch.tensor([number[home] for home in homes], device="cpu")
     shown = tuple(shown_path(name) for name in class_names)
     return ImageFiles.of(paths, labels=labels, class_names=shown)
 

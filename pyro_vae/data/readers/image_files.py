@@ -73,7 +73,9 @@ class ImageFiles:
         counts = [headers[f.path].frames if f.path in headers else 1 for f in self.frames]
         if max(counts, default=1) == 1:
             return self
-        repeated = torch.arange(len(self)).repeat_interleave(torch.tensor(counts))
+        repeated = torch.arange(len(self), device="cpu").repeat_interleave(
+            torch.tensor(counts, device="cpu")
+        )
         frames = [
             Frame(frame.path, index, count)
             for frame, count in zip(self.frames, counts, strict=True)
@@ -124,7 +126,9 @@ def read_parts(
     found: dict[str, ImageData] = {}
     start = 0
     for part, files in parts.items():
-        good = torch.tensor([frame not in faults for frame in files.frames], dtype=torch.bool)
+        good = torch.tensor(
+            [frame not in faults for frame in files.frames], dtype=torch.bool, device="cpu"
+        )
         kept = files.select(good.nonzero().squeeze(1))
         taken = selected(images, slice(start, start + len(kept)))
         start += len(kept)
@@ -180,7 +184,7 @@ def _places_by_file(files: ImageFiles) -> list[Tensor]:
     places: dict[Path, list[int]] = {}
     for place, frame in enumerate(files.frames):
         places.setdefault(frame.path, []).append(place)
-    return [torch.tensor(each) for each in places.values()]
+    return [torch.tensor(each, device="cpu") for each in places.values()]
 
 
 def _by_file(
@@ -306,7 +310,7 @@ def _tensor(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the images, and the lowest and the highest level of each, (n,)."""
     try:
-        images = torch.empty((len(frames), *shape), dtype=torch.uint8)
+        images = torch.empty((len(frames), *shape), dtype=torch.uint8, device="cpu")
     except RuntimeError as error:  # Where `stream=False` insists on more than there is.
         channels, height, width = shape
         raise DataError(
@@ -341,10 +345,12 @@ def _stream(
 
     checked = dict(_each(check, _in_file_order(frames), faults, "checking images"))
     found = {frame: checked[frame] for frame in frames if frame in checked}
-    extremes = torch.tensor(list(found.values()), dtype=torch.int64).reshape(len(found), 2)
+    extremes = torch.tensor(list(found.values()), dtype=torch.int64, device="cpu").reshape(
+        len(found), 2
+    )
     lows, highs = extremes.unbind(1)
     reader = FileReader(list(found), shape, decisions)
-    return Stream(reader, torch.arange(len(found))), lows, highs
+    return Stream(reader, torch.arange(len(found), device="cpu")), lows, highs
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,7 +362,7 @@ class FileReader:
     decisions: Decisions
 
     def __call__(self, positions: Tensor) -> Tensor:
-        images = torch.empty((len(positions), *self.shape), dtype=torch.uint8)
+        images = torch.empty((len(positions), *self.shape), dtype=torch.uint8, device="cpu")
         frames = [self.frames[position] for position in positions.tolist()]
         for place in sorted(range(len(frames)), key=frames.__getitem__):
             images[place] = torch.from_numpy(self._pixels(frames[place]))

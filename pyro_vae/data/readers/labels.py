@@ -108,7 +108,9 @@ def _words(read: Mapping[str, np.ndarray], what: str, known: tuple[str, ...] | N
     number = {name: index for index, name in enumerate(names)}
     say(f"{what}: words are taken as classes, {some(list(names))}")
     labels = {
-        part: torch.tensor([number[escaped(str(word))] for word in array], dtype=torch.int64)
+        part: torch.tensor(
+            [number[escaped(str(word))] for word in array], dtype=torch.int64, device="cpu"
+        )
         for part, array in read.items()
     }
     return Labels(labels, class_names=names)
