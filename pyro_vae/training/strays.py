@@ -15,11 +15,14 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Independent, constraints
 
 from pyro_vae.objectives import Objective
 from pyro_vae.processes.group import agreed
 from pyro_vae.training.failures import OUTSIDE, TrainingError
+
+#: Outside these are only values that are no numbers, which show in the loss.
+_EVERYWHERE = (constraints.real, constraints.real_vector)
 
 
 @contextmanager
@@ -66,7 +69,7 @@ class _Strays(Messenger):
             support = fn.support
         except NotImplementedError:
             return  # The distribution does not say what its support is.
-        if support is None:
+        if support is None or support in _EVERYWHERE:
             return
         with torch.no_grad():
             inside = support.check(value).all()
