@@ -1,7 +1,7 @@
 """Models that run within the documentation: pages that need no server and load nothing.
 
-`write_all` writes the HTML that the pages include. The explorer's data are those of a default run;
-`drawing.json` is written by `drawing.py`.
+`write_all` writes the HTML that the pages include. The explorer's data are those of a default run,
+which `explorer.py` writes into `explorer.json`; `drawing.json` is written by `drawing.py`.
 """
 
 import json

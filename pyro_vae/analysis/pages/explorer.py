@@ -120,6 +120,20 @@ def section(
     What a pass of coding found of the N images is `coded`, if it is known; they are then not coded
     again.
     """
+    found = explorer_contents(vae, images, dimensions, axes, seed, progress, coded)
+    return render("explorer.html", **found)
+
+
+def explorer_contents(
+    vae: VAE,
+    images: ImageData,
+    dimensions: Sequence[int] | None = None,
+    axes: Axes = "dimensions",
+    seed: int = 0,
+    progress: bool = False,
+    coded: Coded | None = None,
+) -> dict[str, Any]:
+    """Return what the template of the explorer shows, as plain values; see `section`."""
     total, order = len(images), evenly_by_class(images, MOST_POINTS, seed)
     images = images.select(order)
     coded = code(vae, images, seed=seed) if coded is None else coded.select(order)
@@ -143,7 +157,7 @@ def section(
         "originals": _originals(images),
         "prior": [] if drawn is None else _outlines(vae, plane, drawn, window),
     }
-    return render("explorer.html", data=values, notes=_notes(plane, values, total))
+    return {"data": values, "notes": _notes(plane, values, total)}
 
 
 def evenly_by_class(images: ImageData, most: int, seed: int = 0) -> Tensor:
