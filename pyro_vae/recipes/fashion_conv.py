@@ -21,9 +21,9 @@ As published, the test images choose the weights and drive the schedule, and tra
 learning rate falls below 1e-7, where the loss no longer changes. Our settings hold out validation
 images, let the learning rate rise and fall once, and anneal beta at first, which keeps the
 posterior from collapsing on small data sets. They begin with weights behind which signals keep
-their size (He et al., 2015): after 7 epochs, the published loss of the test images is 131.04,
-130.39 and 130.54 (seeds 0 to 2), where it is 131.28 and 131.41 with the weights that PyTorch draws
-(seeds 0 and 1).
+their size (He et al., 2015). After 8 epochs, the published loss of the test images is 130.84,
+130.14 and 130.37 (seeds 0 to 2), and after 15 epochs 130.28, 129.64 and 129.78, where as published
+it is 130.12 in the mean after 44.
 
 For images of another size beta stays as it is. The published loss, whose cross-entropy is a mean
 over their P values, is then reported, but it is not what is minimized.
@@ -50,7 +50,7 @@ fashion_conv = Recipe(
     name="fashion_conv",
     summary="Fashion-MNIST, convolutional, D = 2, Bernoulli on gray levels (Sharma, 2023)",
     source="Sharma, 2023",
-    expected="131.0 on the source's scale, ELBO -262.8 nats per image on the test images (seed 0)",
+    expected="130.8 on the source's scale, ELBO -262.4 nats per image on the test images (seed 0)",
     data="fashion-mnist",
     padding=2,
     image_shape=(1, 32, 32),
@@ -58,7 +58,7 @@ fashion_conv = Recipe(
     decoder=partial(networks.ConvDecoder, initialization="he"),
     likelihood=partial(likelihoods.Bernoulli, gray_levels=True),
     beta=BETA,
-    epochs=7,
+    epochs=8,
     batch_size=64,
     learning_rate=8e-3,
     schedule=partial(OneCycle, warm_up=0.2),
