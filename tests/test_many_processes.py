@@ -417,30 +417,38 @@ def test_what_processes_cannot_share_is_refused(tmp_path):
 
 
 def chosen() -> list[str]:
-    """The devices that a process chooses where each has a GPU, and where the second one fails."""
-    processes.join()
+    """The devices that a process chooses where each has a GPU, and where not all have one."""
     failing: list[int] = []
+    here = {"found": True, "count": 2}
 
     def tried(name: Any) -> torch.device:
         if processes.rank() in failing:
             raise RuntimeError("CUDA error: no kernel image is available")
         return torch.device(name)
 
-    torch.cuda.is_available, torch.cuda.device_count, device._tried = lambda: True, lambda: 2, tried
+    torch.cuda.is_available = lambda: here["found"]
+    torch.cuda.device_count, device._tried = lambda: here["count"], tried
+    alone = choose_device()  # Before the processes have joined each takes the first one.
+    processes.join()
     own = choose_device()
-    found = [own, choose_device(own), choose_device("cuda"), choose_device("cpu")]
+    found = [own, *map(choose_device, (alone, own, "cuda", "cpu"))]
     failing.append(1)
     found.append(choose_device())
-    with pytest.raises(TrainingError, match="'cuda:[01]' cannot be used here: .* Choose cpu."):
+    with pytest.raises(TrainingError, match="'cuda' cannot be used here: .* Choose cpu."):
         choose_device("cuda")
+    here["found"], failing[:] = processes.rank() == 0, []
+    found.append(choose_device())
+    here["found"], here["count"] = True, 2 - processes.rank()
+    with pytest.raises(TrainingError, match="has 1 CUDA devices|Another process has no device"):
+        choose_device()
     return list(map(str, found))
 
 
 def test_each_process_has_a_gpu_of_its_own_and_none_has_one_where_one_fails(tmp_path):
     """A program chooses its device, and `fit` is given what it chose."""
     first, second = in_processes(2, chosen, tmp_path)
-    assert first == ["cuda:0", "cuda:0", "cuda:0", "cpu", "cpu"]
-    assert second == ["cuda:1", "cuda:1", "cuda:1", "cpu", "cpu"]
+    assert first == [*["cuda:0"] * 4, *["cpu"] * 3]
+    assert second == [*["cuda:1"] * 4, *["cpu"] * 3]
 
 
 def test_a_plateau_ends_all_at_once_and_callbacks_run_in_the_first_alone(tmp_path):

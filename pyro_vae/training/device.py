@@ -5,13 +5,15 @@ import logging
 import torch
 from torch.nn import functional as F
 
-from pyro_vae.processes import rank, world_size
+from pyro_vae.processes import world_size
 from pyro_vae.processes.group import agreed, local_processes, local_rank
 from pyro_vae.training.failures import TrainingError
 
 #: What torch raises where a device is unknown, missing, too old, out of memory or broken.
 _FAILURES = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)
 
+#: What a process among several found, from the best to the worst.
+_CPU, _CUDA, _FAILED, _REFUSED = range(4)
 _UNUSED = "The device %s is here, but is not used: %s."
 
 logger = logging.getLogger("pyro_vae.training")
@@ -21,8 +23,8 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     """Return the named device, or else CUDA where available, else Apple's MPS, else the CPU.
 
     A device is tried before it is returned. One that was found, not named, and fails is left for
-    the next, with a warning. Of several processes, each has a CUDA device of its own, which it may
-    name, or all have the CPU.
+    the next, with a warning. Of several processes, each has a CUDA device of its own, whichever is
+    named, or all have the CPU.
 
     Raises:
         TrainingError: the named device cannot be used; it says why, and which can.
@@ -42,38 +44,47 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
 def _of_several(name: str | torch.device | None) -> torch.device:
     """Return the device of this process among several, whose kind may be named.
 
-    All processes have CUDA devices, or none has.
+    All have CUDA devices, or all have the CPU: what each found is compared, whatever it is.
 
     Raises:
         TrainingError: there is not one for each process, or one that was named fails.
     """
-    own = f"cuda:{local_rank()}"
-    kind = str(name) if name is not None else "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cuda", own, "cpu"):
-        raise TrainingError(
+    kind = str(name).partition(":")[0] if name is not None else _kind()
+    own, state, reason = torch.device("cpu"), _CPU, ""
+    if kind not in ("cuda", "cpu"):
+        state = _REFUSED
+        reason = (
             f"The device {kind!r} cannot be shared by {world_size()} processes: choose cuda, of "
             "which each takes one, or cpu."
         )
-    if kind == "cpu":
-        return torch.device("cpu")
-    devices = torch.cuda.device_count()
-    if local_processes() > devices:
-        raise TrainingError(
+    elif kind == "cuda" and local_processes() > (devices := torch.cuda.device_count()):
+        state = _REFUSED
+        reason = (
             f"This machine has {devices} CUDA devices for {local_processes()} processes: start "
             "one process for each device, or choose the device cpu."
         )
-    try:
-        device, reason = _tried(own), ""
-    except _FAILURES as error:
-        device, reason = torch.device("cpu"), _reason(error)
-    (failed,) = agreed(rank() + 1 if reason else 0)
-    if not failed:
-        return device
-    reason = reason or f"that of process {failed - 1} fails"
-    if name is not None:
-        raise TrainingError(f"The device {own!r} cannot be used here: {reason}. Choose cpu.")
-    logger.warning(_UNUSED, own, reason)
+    elif kind == "cuda":
+        try:
+            own, state = _tried(f"cuda:{local_rank()}"), _CUDA
+        except _FAILURES as error:
+            state, reason = _FAILED, _reason(error)
+    worst, best = agreed(state, -state)
+    if worst == _REFUSED:
+        raise TrainingError(reason or "Another process has no device: see what it says.")
+    if worst == -best:
+        if worst != _FAILED:
+            return own
+    elif state != _FAILED:
+        reason = "another process has none that works"
+    if name is not None and kind == "cuda":
+        raise TrainingError(f"The device 'cuda' cannot be used here: {reason}. Choose cpu.")
+    if kind == "cuda":
+        logger.warning(_UNUSED, f"cuda:{local_rank()}", reason)
     return torch.device("cpu")
+
+
+def _kind() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _named(name: str | torch.device) -> torch.device:
