@@ -74,15 +74,17 @@ def _try(vae: VAE, x: Tensor) -> None:
     They are called in evaluation mode, and in training mode with gradients: each is compiled anew.
     """
     weights = [weight for weight in vae.parameters() if weight.requires_grad]
+    statistics = [buffer.clone() for buffer in vae.buffers()]
     with evaluating(vae), seeded(0, x.device), alone():
-        vae.reconstruct(x)
-        vae.train()
-        statistics = [(buffer, buffer.clone()) for buffer in vae.buffers()]
         try:
-            torch.autograd.grad(ELBO()(vae, x).loss, weights, allow_unused=True)
+            vae.reconstruct(x)
+            vae.train()
+            loss = ELBO()(vae, x).loss
+            if weights:
+                torch.autograd.grad(loss, weights, allow_unused=True)
         finally:
-            for buffer, before in statistics:
-                buffer.copy_(before)
+            for buffer, before in zip(vae.buffers(), statistics, strict=True):
+                buffer.detach().copy_(before)  # It may be another tensor by now.
 
 
 def _reason(error: BaseException) -> str:
