@@ -45,7 +45,8 @@ class Two(nn.Module):
         self.first, self.second = nn.Linear(64, 2), nn.Linear(64, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.first(x.flatten(1)), {"second": self.second(x.flatten(1))}
+        first, second = self.first(x.flatten(1)), self.second(x.flatten(1))
+        return first, {"second": second, "larger": first > second}
 
 
 def test_every_output_is_cast_back_however_a_network_is_called():
@@ -54,6 +55,7 @@ def test_every_output_is_cast_back_however_a_network_is_called():
     with in_precision(vae, "bfloat16"):
         first, more = vae.posterior.encoder(x=torch.rand(3, 1, 8, 8))
     assert first.dtype == more["second"].dtype == torch.float32
+    assert more["larger"].dtype == torch.bool
     assert torch.equal(first, first.bfloat16().float())  # They were computed in it.
 
 

@@ -56,8 +56,10 @@ def _autocast(network: nn.Module, device: str) -> Iterator[None]:
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         with torch.autocast(device, torch.bfloat16):
             output = own(*inputs, **named) if own else type(self).forward(self, *inputs, **named)
-        given = next(each for each in tree_leaves((inputs, named)) if isinstance(each, Tensor))
-        return tree_map_only(Tensor, lambda each: each.to(given.dtype), output)
+        given = next(filter(torch.is_tensor, tree_leaves((inputs, named))))
+        return tree_map_only(
+            Tensor, lambda each: each.to(given.dtype) if each.is_floating_point() else each, output
+        )
 
     vars(network)["forward"] = MethodType(forward, network)
     try:
