@@ -5,7 +5,7 @@ whose `guide` or `model` was written anew is trained and judged by its own progr
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import pyro
@@ -24,7 +24,7 @@ class Drawn(NamedTuple):
 
     Attributes:
         posterior: q(z|x) as the guide declares it.
-        z: a draw from it, (B, D); several for each image, (..., B, D).
+        z: a draw from it, (B, D); K draws for each image, (K, B, D).
         trace: all that the guide drew, from which the model can be replayed.
     """
 
@@ -47,23 +47,23 @@ class Declared(NamedTuple):
     trace: Any
 
 
-def run_guide(vae: VAE, x: Tensor, shape: tuple[int, ...] = ()) -> Drawn:
-    """Run the guide on images x (B, C, H, W), with draws of that shape for each image."""
-    trace: Any = poutine.trace(_repeated(vae.guide, shape)).get_trace(x)
+def run_guide(vae: VAE, x: Tensor, samples: int | None = None) -> Drawn:
+    """Run the guide on images x (B, C, H, W): once, or `samples` times for each image."""
+    trace: Any = poutine.trace(_repeated(vae.guide, samples)).get_trace(x)
     site = trace.nodes["z"]
     return Drawn(site["fn"], site["value"], trace)
 
 
-def run_model(vae: VAE, x: Tensor, given: Drawn | Tensor, shape: tuple[int, ...] = ()) -> Declared:
+def run_model(vae: VAE, x: Tensor, given: Drawn | Tensor, samples: int | None = None) -> Declared:
     """Run the model on images x (B, C, H, W).
 
     Args:
         vae: the model.
         x: the images.
         given: what the guide drew, or latent vectors alone, (B, D).
-        shape: that of the draws for each image, as in `run_guide`.
+        samples: the number of draws for each image, as in `run_guide`.
     """
-    program: Any = _repeated(vae.model, shape)
+    program: Any = _repeated(vae.model, samples)
     if isinstance(given, Drawn):
         program = poutine.replay(program, given.trace)
     else:
@@ -72,10 +72,29 @@ def run_model(vae: VAE, x: Tensor, given: Drawn | Tensor, shape: tuple[int, ...]
     return Declared(trace.nodes["z"]["fn"], trace.nodes["x"]["fn"], trace)
 
 
-def others(trace: Any) -> list[str]:
+def further_sites(trace: Any) -> list[str]:
     """Return the names at which a program draws or observes, beside z and x."""
-    sites = {name: site for name, site in trace.nodes.items() if site["type"] == "sample"}
-    return [n for n, site in sites.items() if n not in ("z", "x") and not site_is_subsample(site)]
+    return [name for name, _ in _sites(trace) if name not in ("z", "x")]
+
+
+def weighted_sites(trace: Any) -> list[str]:
+    """Return the names of the sites whose log-probability is weighted or masked."""
+    return [n for n, site in _sites(trace) if site["mask"] is not None or _is_scaled(site["scale"])]
+
+
+def _sites(trace: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the sites that count in a bound: no plates, and no deterministic ones."""
+    return [
+        (name, site)
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample"
+        and not site_is_subsample(site)
+        and not site["infer"].get("_deterministic")
+    ]
+
+
+def _is_scaled(scale: Any) -> bool:
+    return isinstance(scale, Tensor) or scale != 1
 
 
 def own_programs(vae: VAE) -> bool:
@@ -83,14 +102,11 @@ def own_programs(vae: VAE) -> bool:
     return (type(vae).model, type(vae).guide) == (VAE.model, VAE.guide)
 
 
-def _repeated(program: Program, shape: tuple[int, ...]) -> Program:
-    """Return a program that runs another as often as a shape says, for each image."""
+def _repeated(program: Program, samples: int | None) -> Program:
+    """Return a program that runs another `samples` times for each image; None: as it is."""
 
     def run(x: Tensor) -> None:
-        with ExitStack() as plates:
-            for axis, count in enumerate(shape):
-                plate: Any = pyro.plate(f"samples_{axis}", count, dim=axis - len(shape) - 1)
-                plates.enter_context(plate)
+        with nullcontext() if samples is None else pyro.plate("samples", samples, dim=-2):
             program(x)
 
     return run

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyro_vae._arguments import Checked, Count, Fraction, NonNegative, PositiveFraction
-from pyro_vae._declared import others, run_guide, run_model
+from pyro_vae._declared import further_sites, run_guide, run_model, weighted_sites
 from pyro_vae._elbo import AnalyticELBO, SampledELBO
 from pyro_vae._spelling import renamed
 from pyro_vae.distributions import has_density
@@ -317,16 +317,20 @@ class IWAE(Objective):
 
     @renamed(progress="elapsed")
     def __call__(self, vae: VAE, x: Tensor, beta: float = 1.0, elapsed: float = 1.0) -> Bound:
-        q, p, z, distortion = _draw(vae, x, "IWAE", (self.repeats, self.samples))
+        q, p, z, distortion = _draw(vae, x, "IWAE", self.repeats * self.samples)
         log_p = p.log_prob(z)
         if self.doubly_reparameterized or self.partial:
             _require_weight_one(beta)
             bound = self._split_bound(q, z, log_p - distortion)
         else:
-            bound = self._bound(beta * (log_p - q.log_prob(z)) - distortion)
+            bound = self._bound(self._apart(beta * (log_p - q.log_prob(z)) - distortion))
         with torch.no_grad():
             mean_rate = (q.log_prob(z) - log_p).mean()
         return Bound(-bound.mean(), distortion.mean().detach(), mean_rate)
+
+    def _apart(self, values: Tensor) -> Tensor:
+        """Return values of all draws, (M K, B), by the bound that they belong to: (M, K, B)."""
+        return values.unflatten(0, (self.repeats, self.samples))
 
     def _bound(self, log_w: Tensor) -> Tensor:
         """Return the bound of each image, (B,), from log-weights (M, K, B)."""
@@ -339,7 +343,7 @@ class IWAE(Objective):
         Every draw has the weight `share` in the gradient of p(x, z). The gradient of q, through z
         and (unless doubly reparameterized) through its density, has the weight `share * ratio`.
         """
-        log_w = log_joint - detached(q).log_prob(z)
+        log_w = self._apart(log_joint - detached(q).log_prob(z))
         fixed = log_w.detach()
         repeat = fixed.logsumexp(1, keepdim=True)
         weight = (fixed - repeat).exp()
@@ -354,10 +358,10 @@ class IWAE(Objective):
         if self.doubly_reparameterized:
             ratio = ratio * weight
         else:
-            score = q.log_prob(z.detach())
+            score = self._apart(q.log_prob(z.detach()))
             log_w = log_w - (score - score.detach()) * ratio
         if z.requires_grad:
-            z.register_hook(lambda gradient: gradient * ratio[..., None])
+            z.register_hook(lambda gradient: gradient * ratio.flatten(0, 1)[..., None])
         return bound + (share * (log_w - fixed)).sum((0, 1))
 
 
@@ -426,6 +430,7 @@ def detached(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
     if "scale_tril" in parameters:  # The same covariance may be kept in other forms as well.
         parameters.pop("covariance_matrix", None)
         parameters.pop("precision_matrix", None)
+        parameters["scale_tril"] = own["_unbroadcasted_scale_tril"].detach()  # Not one a draw.
     try:
         if parameters:
             return type(distribution)(**parameters)
@@ -438,20 +443,25 @@ def detached(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
 
 
 def _draw(
-    vae: VAE, x: Tensor, objective: str, shape: tuple[int, ...] = ()
+    vae: VAE, x: Tensor, objective: str, samples: int | None = None
 ) -> tuple[dist.TorchDistribution, dist.TorchDistribution, Tensor, Tensor]:
-    """Return q(z|x), p(z), draws z of shape (*shape, B, D), and their distortions, (*shape, B).
+    """Return q(z|x), p(z), draws z (B, D) and their distortions (B,); of samples, (K, B, ...).
 
     Raises:
         ObjectiveError: the objective is not defined for the model.
     """
     with vae.unannounced():
-        drawn = run_guide(vae, x, shape)
-        p, likelihood, trace = run_model(vae, x, drawn, shape)
-    if more := sorted({*others(drawn.trace), *others(trace)}):
+        drawn = run_guide(vae, x, samples)
+        p, likelihood, trace = run_model(vae, x, drawn, samples)
+    if more := sorted({*further_sites(drawn.trace), *further_sites(trace)}):
         raise ObjectiveError(
             f"{objective} knows the latent vector z and the images x alone, and this model also "
             f"has {', '.join(more)}: train it with ELBO, which counts every site."
+        )
+    if weighted := sorted({*weighted_sites(drawn.trace), *weighted_sites(trace)}):
+        raise ObjectiveError(
+            f"{objective} counts every image once, and this model weighs or masks "
+            f"{', '.join(weighted)}: train it with ELBO, which takes weights and masks."
         )
     q, z, _ = drawn
     if not has_density(q):

@@ -140,7 +140,7 @@ def _explained(vae: VAE, x: Tensor, samples: int, per_image: int) -> tuple[Tenso
 def log_weights(vae: VAE, x: Images, samples: Count) -> Tensor:
     """Return log w of each sample and image, (samples, B), in nats; x: (B, C, H, W)."""
     require_batch("log_weights", vae, x)
-    return _log_weights(vae, x, run_guide(vae, x, (samples,)))
+    return _log_weights(vae, x, run_guide(vae, x, samples))
 
 
 def _draw_only(vae: VAE, x: Tensor, samples: int, per_image: int) -> None:
@@ -162,7 +162,7 @@ def _draws(vae: VAE, x: Tensor) -> Callable[[int], Drawn]:
     Guides other than `VAE`'s own may draw from other distributions, and are run for each chunk.
     """
     if not own_programs(vae):
-        return lambda n: run_guide(vae, x, (n,))
+        return lambda n: run_guide(vae, x, n)
     q = vae.posterior(x)
 
     def draw(n: int) -> Drawn:
@@ -175,7 +175,7 @@ def _draws(vae: VAE, x: Tensor) -> Callable[[int], Drawn]:
 def _log_weights(vae: VAE, x: Tensor, drawn: Drawn) -> Tensor:
     """Return the log-weights (n, B) of images at what was drawn for them, by running the model."""
     q, z, _ = drawn
-    p, likelihood, _ = run_model(vae, x, drawn, (len(z),))
+    p, likelihood, _ = run_model(vae, x, drawn, len(z))
     return likelihood.log_prob(x) + p.log_prob(z) - q.log_prob(z)
 
 
