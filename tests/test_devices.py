@@ -190,9 +190,9 @@ def test_tensors_are_made_where_they_are_needed_whatever_torchs_default_device(p
 
 
 def test_data_training_and_pictures_stay_on_the_cpu_whatever_torchs_default_device(tmp_path):
-    """As after `torch.set_default_device("cuda")`, with a model that is kept on the CPU."""
+    """It is as after `torch.set_default_device("cuda")`, with a model that is kept on the CPU."""
     vae = small_vae()
-    with torch.device("meta"), OneDevice():
+    with torch.device("meta"), OneDevice() as elsewhere:
         digits = data.load("digits")
         few = Dataset("few", digits.train.select(slice(60)), digits.test.select(slice(40)))
         settings = {"epochs": 1, "average": 0.9, "clip": 1.0, "progress": False}
@@ -203,6 +203,7 @@ def test_data_training_and_pictures_stay_on_the_cpu_whatever_torchs_default_devi
         written = draw(subject, tmp_path / "pictures", progress=False)
         explorer.html(vae, few.test)
     assert len(written) > 30 and math.isfinite(history[-1]["train_loss"])
+    assert not elsewhere.reads and not elsewhere.operations
 
 
 def test_where_a_device_has_no_double_precision_the_cpu_computes(monkeypatch):

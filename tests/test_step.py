@@ -1,6 +1,7 @@
 """One step: what it computes, what it still checks, and what it leaves alone."""
 
 import math
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -109,6 +110,41 @@ def test_an_objective_that_knows_z_and_x_alone_says_so_of_further_sites(digits, 
         fit(seen(), few, epochs=1, objective=objective, progress=False)
 
 
+class Weighted(VAE):
+    """A model that counts every image three times, or only every other one."""
+
+    masked = False
+
+    def model(self, x: Tensor, beta: float = 1.0) -> None:
+        every_other = torch.arange(len(x)) % 2 == 0
+        weighted = (
+            pyro.poutine.mask(mask=every_other) if self.masked else pyro.poutine.scale(scale=3)
+        )
+        with pyro.plate("images", len(x)):
+            z = pyro.sample("z", self.prior())
+            mean = pyro.deterministic("mean", z.mean(-1))  # It counts for nothing.
+            with weighted:
+                pyro.sample("x", self.likelihood(z + 0 * mean[..., None]), obs=x)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_weights_and_masks_count_in_the_elbo_and_are_refused_elsewhere(digits, masked):
+    slots, x, bounds = small_vae(), digits.test.as_float(slice(20)), []
+    for kind in (VAE, Weighted):
+        vae = kind(slots.prior, slots.likelihood, slots.posterior)
+        vae.masked = masked
+        torch.manual_seed(0)
+        bounds.append(ELBO()(vae, x))
+    plain, weighted = bounds
+    ratio = float(weighted.distortion / plain.distortion)
+    assert 0.4 < ratio < 0.6 if masked else ratio == pytest.approx(3)
+    for objective in OBJECTIVES:
+        with pytest.raises(
+            ObjectiveError, match="this model weighs or masks x: train it with ELBO"
+        ):
+            objective(vae, x)
+
+
 class Shifted(VAE):
     """A model and a guide of its own, with the sites of `VAE`."""
 
@@ -149,6 +185,27 @@ def test_images_that_leave_the_support_after_the_first_ones_are_refused():
     torch.manual_seed(0)
     with pytest.raises(TrainingError, match="an image outside the likelihood's"):
         fit(vae, ImageData(levels), epochs=1, batch_size=100, progress=False)
+
+
+@pytest.mark.parametrize("likelihood", [likelihoods.Normal, likelihoods.Laplace])
+def test_the_first_batch_alone_is_validated_whatever_the_supports(digits, monkeypatch, likelihood):
+    """Real values leave no flags: of the batches after the first one there is nothing to read."""
+    batches: list[int] = []
+    validate = torch.distributions.Distribution._validate_sample
+
+    def counted(self: Any, value: Tensor) -> None:
+        nonlocal batches
+        batches.append(len(value))
+        validate(self, value)
+
+    few = digits.train.select(slice(70))
+    vae = small_vae(likelihood=likelihood(networks.ConvDecoder(2, (1, 8, 8), channels=(8, 4))))
+    settings = {"epochs": 1, "batch_size": 10, "progress": False}
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_sample", counted)
+    fit(vae, few.select(slice(20)), validation=few.select(slice(20)), **settings)
+    of_two, batches = len(batches), []
+    fit(vae, few, validation=few, **settings)
+    assert len(batches) == of_two > 0
 
 
 def test_validation_is_as_it_was_after_a_training(digits: Dataset):

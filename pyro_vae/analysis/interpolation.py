@@ -46,7 +46,7 @@ def path(start: Vector, end: Vector, steps: Count, way: Way = "straight") -> Ten
     """
     if steps < 2:
         raise ArgumentError(f"steps: a path needs 2 steps or more, got {steps}.")
-    t = torch.linspace(0, 1, steps, device="cpu")[:, None]
+    t = torch.linspace(0, 1, steps, device=start.device)[:, None]
     cosine = torch.cosine_similarity(start, end, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
     if way == "straight" or torch.sin(angle) < 1e-4 or not start.norm() * end.norm():

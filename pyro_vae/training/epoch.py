@@ -139,12 +139,14 @@ def validate(
     """
     totals, where = Totals(), f"validation of {bar.name}"
     inside: list[Tensor] = []
+    first = True
 
     def bound_of(x: Tensor) -> Bound:
-        checked = validated(objective, first=not inside)
-        with together(), explained(vae, x, where), checked as own:
+        nonlocal first
+        with together(), explained(vae, x, where), validated(objective, first) as own:
             bound = objective(vae, x, settings.beta)
         inside.extend(own)
+        first = False
         return bound
 
     with evaluating(vae), seeded(seed, images.images.device):

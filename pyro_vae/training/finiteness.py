@@ -31,7 +31,7 @@ class _Seen(NamedTuple):
         step: the step.
         names: the names of the parameters that have a gradient.
         sizes: a number for each gradient that is finite where the gradient is.
-        inside: whether each observation was inside its support.
+        inside: whether each value that a program was given was inside its support.
     """
 
     step: int
@@ -62,11 +62,11 @@ class Watch:
 
     @torch.no_grad()
     def see(self, step: int, inside: Sequence[Tensor]) -> None:
-        """Keep what tells whether a step's gradients and observations were sound, on the device.
+        """Keep what tells whether a step's gradients and values were sound, on the device.
 
         Args:
             step: the step, counted from 0.
-            inside: whether each observation was inside its support, as tensors of shape ().
+            inside: whether each value given was inside its support, as tensors of shape ().
         """
         names, gradients = [], []
         for name, parameter in self._parameters:
@@ -90,7 +90,7 @@ class Watch:
 
         Raises:
             Diverged: naming the step, what is not finite, and the likeliest cause.
-            TrainingError: an observation was outside its support.
+            TrainingError: a value was outside its support.
         """
         seen, self._seen = self._seen, []
         sizes = _read([each.sizes for each in seen])
