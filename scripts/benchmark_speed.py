@@ -50,6 +50,7 @@ PEERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "pyro_vae, channels last": ("ours", "channels_last", ()),
     "pyro_vae, channels last, bfloat16": ("ours", "fast", ()),
     "PyTorch, our data path": ("in_memory", "train", ()),
+    "PyTorch, our data path, channels last": ("in_memory", "channels_last", ()),
     "PyTorch, as published": ("published_loop", "train", ("torchvision",)),
     "Pyro": ("pyro_svi", "train", ("pyro-ppl",)),
     "NumPyro": ("numpyro_svi", "train", ("numpyro", "jax")),

@@ -1,7 +1,7 @@
 """A benchmark peer: the loop as system 1 is published, which transforms image by image.
 
 Its source reads torchvision's data set through a `DataLoader`, which pads each image and makes a
-tensor of it anew in every pass.
+tensor of it anew in every pass, and takes PyTorch's Adam as it is, which on a CPU is not fused.
 """
 
 from peers.task import Task, Turn, train_plainly
@@ -34,4 +34,4 @@ class Images(Dataset[Tensor]):
 def train(task: Task, turn: Turn) -> None:
     """Train the task's networks."""
     loader = DataLoader(Images(task), batch_size=task.batch_size, shuffle=True)
-    train_plainly(task.net(), lambda: loader, task, turn)
+    train_plainly(task.net(), lambda: loader, task, turn, fused=False)

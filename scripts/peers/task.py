@@ -68,10 +68,14 @@ def negative_elbo(net: plain_pytorch.Net, x: Tensor) -> Tensor:
 
 
 def train_plainly(
-    net: plain_pytorch.Net, batches: Callable[[], Iterable[Tensor]], task: Task, turn: Turn
+    net: plain_pytorch.Net,
+    batches: Callable[[], Iterable[Tensor]],
+    task: Task,
+    turn: Turn,
+    fused: bool = True,
 ) -> None:
     """Train in plain PyTorch on what `batches` gives for each pass, in [0, 1]."""
-    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=True)
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=fused)
     for _ in range(task.epochs):
         total = torch.zeros(())
         for x in batches():
