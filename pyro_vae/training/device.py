@@ -60,8 +60,8 @@ def _of_several(name: str | torch.device | None) -> torch.device:
     elif kind == "cuda" and local_processes() > (devices := torch.cuda.device_count()):
         state = _REFUSED
         reason = (
-            f"This machine has {devices} CUDA devices for {local_processes()} processes: start "
-            "one process for each device, or choose the device cpu."
+            f"{local_processes()} processes are on this machine, and it has {devices} CUDA "
+            f"device{'s' * (devices != 1)}: start one process for each, or choose the device cpu."
         )
     elif kind == "cuda":
         try:
