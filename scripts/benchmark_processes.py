@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
             f"| {size} | {speed[size]:,.0f} | {speed[size] / speed[1]:.2f} "
             f"| {1e6 * cost[size]:,.0f} | {cost[size] / cost[1]:.2f} |"
         )
-    head = f"{given.recipe}, {given.images:,} images; {machine(1)} each"
+    head = f"{given.recipe}, {given.images:,} images; {machine(1)} for each process"
     text = "\n".join([f"{head}; medians of {given.rounds}", "", *lines, ""])
     out = Path(given.out)
     write_text(out / "processes.md", text)
