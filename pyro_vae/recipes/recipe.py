@@ -47,7 +47,7 @@ class Recipe(TrainingSettings):
     Example:
         >>> from pyro_vae.recipes import fashion_conv
         >>> fashion_conv.epochs, fashion_conv.as_published().epochs
-        (7, 100)
+        (8, 100)
         >>> vae = fashion_conv.with_settings(latent_size=3).build((1, 28, 28))
         >>> vae.latent_size, tuple(vae.image_shape)
         (3, (1, 28, 28))
