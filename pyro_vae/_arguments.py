@@ -181,10 +181,21 @@ def check_argument(owner: str, name: str, value: Any, hint: Any) -> None:
         raise refused(owner, name, value, refusal)
 
 
+def hints_of(function: Callable[..., Any], include_extras: bool = False) -> dict[str, Any]:
+    """Return the annotations of a function, or of the constructor of a class, by argument.
+
+    Args:
+        function: the function or the class.
+        include_extras: keep what `Annotated` says beside the types.
+    """
+    annotated = inspect.getattr_static(function, "__init__") if isclass(function) else function
+    hints = get_type_hints(annotated, include_extras=include_extras)
+    return {name: hints.get(name, Any) for name in inspect.signature(function).parameters}
+
+
 def accepted_by(function: Callable[..., Any], argument: str) -> str:
     """Return what a function, or the constructor of a class, takes for an argument, in words."""
-    annotated = inspect.getattr_static(function, "__init__") if isclass(function) else function
-    hint = get_type_hints(annotated, include_extras=True).get(argument, Any)
+    hint = hints_of(function, include_extras=True)[argument]
     check = _check_of(hint, own=True)
     return check.accepted if check else inspect.formatannotation(hint).replace("typing.", "")
 

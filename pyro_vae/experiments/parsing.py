@@ -6,13 +6,13 @@ import difflib
 import inspect
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from jsonargparse.typing import import_object
 
-from pyro_vae._arguments import accepted_by
+from pyro_vae._arguments import accepted_by, hints_of
 from pyro_vae._settings import Setting
 from pyro_vae._spelling import suggestion
 from pyro_vae._text import escaped, without_markup
@@ -139,9 +139,9 @@ class Parser(ArgumentParser):
         kind = self._class_of(part, parts.get(part))
         if kind is None:
             return None
-        hints = get_type_hints(inspect.getattr_static(kind, "__init__"))
+        hints = hints_of(kind)
         settings = {
-            parameter.name: hints.get(parameter.name, Any)
+            parameter.name: hints[parameter.name]
             for parameter in inspect.signature(kind).parameters.values()
             if parameter.default is not parameter.empty  # The others are given by the recipe.
         }

@@ -8,10 +8,9 @@ need the user's trust (`--trust`, `trust=True`).
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from inspect import getattr_static, isclass, signature
 from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
-from pyro_vae._arguments import accepted_by
+from pyro_vae._arguments import accepted_by, hints_of
 from pyro_vae._spelling import suggestion
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.training.records import shown
@@ -98,8 +97,8 @@ def _arguments(part: str, described: Mapping[str, Any], *, alone: bool) -> Mappi
 def _own_in_arguments(part: str, arguments: Mapping[str, Any], kinds: list[Any]) -> dict[str, str]:
     found = {}
     for argument, value in arguments.items():
-        takers = [kind for kind in kinds if argument in _hints(kind)]
-        hints = [_hints(kind)[argument] for kind in takers]
+        takers = [kind for kind in kinds if argument in hints_of(kind)]
+        hints = [hints_of(kind)[argument] for kind in takers]
         for text in _texts(value):
             if _is_number(text) or any(_reads(hint, text) for hint in hints):
                 continue
@@ -109,12 +108,6 @@ def _own_in_arguments(part: str, arguments: Mapping[str, Any], kinds: list[Any])
             accepted = " or ".join(dict.fromkeys(accepted_by(each, argument) for each in takers))
             raise ConfigurationError(f"{part}.{argument} must be {accepted}, got {shown(text)}.")
     return found
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    """Return the types of the arguments of a class or a function."""
-    hints = get_type_hints(getattr_static(kind, "__init__") if isclass(kind) else kind)
-    return {name: hints.get(name, Any) for name in signature(kind).parameters}
 
 
 def _texts(value: Any) -> Iterator[str]:
