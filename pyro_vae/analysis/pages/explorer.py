@@ -9,7 +9,7 @@ nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,8 +96,10 @@ def html(
         ArgumentError: the dimensions are not two different dimensions of the latent space, or
             `axes` is not one of the above.
     """
-    found = section(vae, images, dimensions=dimensions, axes=axes, seed=seed, progress=progress)
-    return standalone(found, title)
+    found = explorer_contents(
+        vae, images, dimensions=dimensions, axes=axes, seed=seed, progress=progress
+    )
+    return standalone(section(found), title)
 
 
 def standalone(found: Markup, title: str = "Latent explorer") -> str:
@@ -105,7 +107,12 @@ def standalone(found: Markup, title: str = "Latent explorer") -> str:
     return document(title, render("standalone.html", title=title, section=found))
 
 
-def section(
+def section(contents: Mapping[str, Any]) -> Markup:
+    """Return the explorer of `explorer_contents` as an element of a page, which can hold one."""
+    return render("explorer.html", **contents)
+
+
+def explorer_contents(
     vae: VAE,
     images: ImageData,
     *,
@@ -114,26 +121,12 @@ def section(
     seed: int = 0,
     progress: bool = False,
     coded: Coded | None = None,
-) -> Markup:
-    """Return the explorer as an element of a page, which can hold one of them; see `html`.
+) -> dict[str, Any]:
+    """Return what the explorer shows, as plain values; see `html`.
 
     What a pass of coding found of the N images is `coded`, if it is known; they are then not coded
     again.
     """
-    found = explorer_contents(vae, images, dimensions, axes, seed, progress, coded)
-    return render("explorer.html", **found)
-
-
-def explorer_contents(
-    vae: VAE,
-    images: ImageData,
-    dimensions: Sequence[int] | None = None,
-    axes: Axes = "dimensions",
-    seed: int = 0,
-    progress: bool = False,
-    coded: Coded | None = None,
-) -> dict[str, Any]:
-    """Return what the template of the explorer shows, as plain values; see `section`."""
     total, order = len(images), evenly_by_class(images, MOST_POINTS, seed)
     images = images.select(order)
     coded = code(vae, images, seed=seed) if coded is None else coded.select(order)
@@ -171,9 +164,8 @@ def evenly_by_class(images: ImageData, most: int, seed: int = 0) -> Tensor:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed), device="cpu")
     if images.labels is not None and len(images) > most:
         labels = images.labels.cpu()[order]
-        turn = torch.zeros(
-            len(order), dtype=torch.int64, device="cpu"
-        )  # number of its class before each image
+        # The number of images of its class that are before each image.
+        turn = torch.zeros(len(order), dtype=torch.int64, device="cpu")
         for label in labels.unique():
             here = labels == label
             turn[here] = torch.arange(int(here.sum()), device="cpu")
@@ -259,10 +251,8 @@ def _principal(codes: Tensor) -> Plane:
     mean = codes.mean(0)
     _, lengths, directions = torch.linalg.svd(codes - mean, full_matrices=False)
     if len(directions) < 2:  # a single image
-        directions, lengths = (
-            torch.eye(codes.shape[1], device="cpu")[:2],
-            torch.ones(2, device="cpu"),
-        )
+        directions = torch.eye(codes.shape[1], device="cpu")[:2]
+        lengths = torch.ones(2, device="cpu")
     # A component's sign is arbitrary: its largest entry is positive.
     largest = directions[:2].abs().argmax(1, keepdim=True)
     directions = directions[:2] * directions[:2].gather(1, largest).sign()

@@ -81,7 +81,7 @@ def write(
     """
     name = run.folder.resolve().name
     with subject.laid_out():
-        found = explorer.section(
+        contents = explorer.explorer_contents(
             subject.vae,
             subject.test,
             dimensions=dimensions,
@@ -90,6 +90,7 @@ def write(
             progress=progress,
             coded=subject.coded,
         )
+    found = explorer.section(contents)
     alone = explorer.standalone(found, f"{name}: latent explorer")
     write_text(run.folder / EXPLORER, alone, within=run.folder)
     write_text(run.folder / REPORT, page(subject, run, found, pictures), within=run.folder)
