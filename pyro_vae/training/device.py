@@ -71,10 +71,9 @@ def _of_several(name: str | torch.device | None) -> torch.device:
     worst, best = agreed(state, -state)
     if worst == _REFUSED:
         raise TrainingError(reason or "Another process has no device: see what it says.")
-    if worst == -best:
-        if worst != _FAILED:
-            return own
-    elif state != _FAILED:
+    if worst == -best and worst != _FAILED:
+        return own
+    if state != _FAILED:
         reason = "another process has none that works"
     if name is not None and kind == "cuda":
         raise TrainingError(f"The device 'cuda' cannot be used here: {reason}. Choose cpu.")
