@@ -19,7 +19,7 @@ from pyro_vae.training.progress_bar import Bar
 from pyro_vae.training.settings import TrainingSettings
 from pyro_vae.training.state import Epoch, State
 from pyro_vae.training.stopping import Stop
-from pyro_vae.training.strays import check_inside, validated
+from pyro_vae.training.strays import Validation, check_inside
 from pyro_vae.training.totals import Totals
 from pyro_vae.vae import VAE
 
@@ -139,14 +139,12 @@ def validate(
     """
     totals, where = Totals(), f"validation of {bar.name}"
     inside: list[Tensor] = []
-    first = True
+    validation = Validation(objective)
 
     def bound_of(x: Tensor) -> Bound:
-        nonlocal first
-        with together(), explained(vae, x, where), validated(objective, first) as own:
+        with together(), explained(vae, x, where), validation.batch() as own:
             bound = objective(vae, x, settings.beta)
         inside.extend(own)
-        first = False
         return bound
 
     with evaluating(vae), seeded(seed, images.images.device):

@@ -16,7 +16,7 @@ from pyro_vae.processes import world_size
 from pyro_vae.training.replica import BoundOf, bound_of, whole
 from pyro_vae.training.settings import TrainingSettings
 from pyro_vae.training.state import State
-from pyro_vae.training.strays import validated
+from pyro_vae.training.strays import Validation
 
 
 @dataclass
@@ -36,11 +36,12 @@ class Step:
     annealing: Callable[[float], float]
     settings: TrainingSettings
     steps: int
-    _checked: bool = field(default=False, init=False)
+    _validation: Validation = field(init=False)
     _parameters: list[Tensor] = field(init=False)
     _bound_of: BoundOf = field(init=False)
 
     def __post_init__(self) -> None:
+        self._validation = Validation(self.objective)
         self._parameters = [
             parameter
             for group in self.state.optimizer.param_groups
@@ -55,9 +56,8 @@ class Step:
         elapsed = (state.epoch + before / self.steps) / settings.epochs
         beta = settings.beta * self.annealing(elapsed)
         state.schedule.before_step(elapsed)
-        with validated(self.objective, first=not self._checked) as inside:
+        with self._validation.batch() as inside:
             bound = self._bound_of(x, beta, elapsed)
-        self._checked = True
         for parameter in self._parameters:
             parameter.grad = None
         bound.loss.backward()

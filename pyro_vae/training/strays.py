@@ -25,18 +25,25 @@ from pyro_vae.training.failures import OUTSIDE, TrainingError
 _EVERYWHERE = (constraints.real, constraints.real_vector)
 
 
-@contextmanager
-def validated(objective: Objective, first: bool) -> Iterator[list[Tensor]]:
-    """Validate a batch within a block: by Pyro if it is the first, else by flags.
+class Validation:
+    """Validates the batches of an objective: the first as Pyro does, those after it by flags."""
 
-    Yields:
-        Whether each value that a program was given is inside its support: a list of tensors of
-        shape () on the device, which fills. It is for the caller to read.
-    """
-    # What an objective computes past the programs is seen by the distributions alone.
-    flagged = objective.runs_program and not first
-    with pyro.validation_enabled(False) if flagged else nullcontext(), _Strays() as strays:
-        yield strays.inside
+    def __init__(self, objective: Objective) -> None:
+        self._objective, self._first = objective, True
+
+    @contextmanager
+    def batch(self) -> Iterator[list[Tensor]]:
+        """Validate a batch, whose bound is computed within a block.
+
+        Yields:
+            Whether each value that a program was given is inside its support: a list of tensors of
+            shape () on the device, which fills. It is for the caller to read.
+        """
+        # What an objective computes past the programs is seen by the distributions alone.
+        flagged = self._objective.runs_program and not self._first
+        with pyro.validation_enabled(False) if flagged else nullcontext(), _Strays() as strays:
+            yield strays.inside
+        self._first = False
 
 
 def check_inside(inside: Sequence[Tensor], where: str) -> None:
