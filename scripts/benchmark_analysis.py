@@ -25,13 +25,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmark_data import smooth_images
-from benchmark_speed import machine, median_seconds
+from benchmark_speed import keep, machine, median_seconds
 from jsonargparse.typing import PositiveInt
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from pyro_vae import data
-from pyro_vae._files import write_json, write_text
 from pyro_vae.commands import main as program
 from pyro_vae.evaluation import log_likelihood
 from pyro_vae.experiments import Experiment
@@ -166,7 +165,4 @@ def main(arguments: Sequence[str]) -> None:
         f"{machine(torch.get_num_threads())}"
     )
     text = f"{head}; medians of {chosen.rounds}\n\n{table(found)}\n"
-    out = Path(chosen.out)
-    write_text(out / "analysis.md", text)
-    write_json(out / "analysis.json", {"machine": head, "recipes": [asdict(x) for x in found]})
-    print(f"\n{text}\nAll numbers are in {out}.")
+    keep(chosen.out, "analysis", text, {"machine": head, "recipes": [asdict(x) for x in found]})

@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmark_growth import model
-from benchmark_speed import machine
+from benchmark_speed import keep, machine
 from jsonargparse.typing import PositiveInt
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae._files import write_json, write_text
 from pyro_vae.data import ImageData, load
 from pyro_vae.experiments.configuration import Formatter
 from pyro_vae.experiments.parsing import Parser
@@ -168,7 +167,4 @@ def main(arguments: Sequence[str]) -> None:
     threads = torch.get_num_threads()
     head = f"{shape[0]:,} images of {shape[2]}×{shape[1]}×{shape[3]}; {machine(threads)}"
     text = f"{head}; medians of {chosen.rounds}\n\n{table(places)}\n"
-    out = Path(chosen.out)
-    write_text(out / "data.md", text)
-    write_json(out / "data.json", {"machine": head, "places": [asdict(each) for each in places]})
-    print(f"\n{text}\nAll numbers are in {out}.")
+    keep(chosen.out, "data", text, {"machine": head, "places": [asdict(each) for each in places]})

@@ -18,15 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import torch
-from benchmark_speed import confine, machine
+from benchmark_speed import confine, keep, machine
 from jsonargparse.typing import PositiveInt
 from tqdm import tqdm
 
 from pyro_vae import VAE, fit, likelihoods, networks, posteriors, priors
-from pyro_vae._files import write_json, write_text
 from pyro_vae.data import ImageData
 from pyro_vae.evaluation import log_likelihood
 from pyro_vae.experiments.configuration import Formatter
@@ -183,7 +181,4 @@ def main(arguments: Sequence[str]) -> None:
     chosen = parser().parse_args(list(arguments))
     points = measure(chosen.axes, chosen.rounds)
     text = f"{machine(1)}; medians of {chosen.rounds}\n\n{table(points)}\n"
-    out = Path(chosen.out)
-    write_text(out / "growth.md", text)
-    write_json(out / "growth.json", {"machine": machine(1), "points": [asdict(p) for p in points]})
-    print(f"\n{text}\nAll numbers are in {out}.")
+    keep(chosen.out, "growth", text, {"machine": machine(1), "points": [asdict(p) for p in points]})

@@ -20,12 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from benchmark_speed import machine
+from benchmark_speed import keep, machine
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
 from pyro_vae import fit
-from pyro_vae._files import write_json, write_text
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae.data import ImageData
 from pyro_vae.experiments.configuration import Formatter
@@ -70,10 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     head = f"{given.recipe}, {given.images:,} images; {machine(1)} for each process"
     text = "\n".join([f"{head}; medians of {given.rounds}", "", *lines, ""])
-    out = Path(given.out)
-    write_text(out / "processes.md", text)
-    write_json(out / "processes.json", {"machine": head, "images/s, seconds": rounds})
-    print(f"\n{text}\nAll numbers are in {out}.")
+    keep(given.out, "processes", text, {"machine": head, "images/s, seconds": rounds})
 
 
 def measured(size: int, given: Namespace) -> tuple[float, float]:

@@ -322,6 +322,14 @@ def machine(threads: int) -> str:
     )
 
 
+def keep(out: str, name: str, text: str, numbers: dict[str, Any]) -> None:
+    """Write what was measured into a folder, as tables and as numbers, and print the tables."""
+    folder = Path(out)
+    write_text(folder / f"{name}.md", text)
+    write_json(folder / f"{name}.json", numbers)
+    print(f"\n{text}\nAll numbers are in {folder}.")
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(
@@ -354,13 +362,10 @@ def main(arguments: Sequence[str]) -> None:
     head = f"{chosen.network}, {images:,} images of {chosen.data}, batches of {chosen.batch_size}"
     text = f"{head}; {machine(chosen.threads)}; medians of {chosen.rounds} passes\n\n"
     text += table(found, images) + "\n\n" + table_of_floors(limits, found, images) + "\n"
-    out = Path(chosen.out)
     numbers = {
         "machine": machine(chosen.threads),
         "settings": {**task_of, "threads": chosen.threads, "rounds": chosen.rounds},
         "floors": asdict(limits),
         "peers": [asdict(each) for each in found],
     }
-    write_text(out / f"{chosen.network}.md", text)
-    write_json(out / f"{chosen.network}.json", numbers)
-    print(f"\n{text}\nAll numbers are in {out}.")
+    keep(chosen.out, chosen.network, text, numbers)
