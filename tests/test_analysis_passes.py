@@ -291,10 +291,10 @@ def test_the_terms_of_many_draws_code_the_images_once():
 def test_the_explorer_codes_the_images_once_and_takes_codes_that_are_known():
     vae, images = model(posteriors.DiagonalNormal), make_images(50, 2)
     coded, watched = passes.code(vae, images), Watched(vae)
-    page = explorer.section(vae, images)
+    contents = explorer.explorer_contents(vae, images)
     test = rows(images.as_float())
     assert {watched.coded[row] for row in test} == {1}
-    assert explorer.section(vae, images, coded=coded) == page
+    assert explorer.explorer_contents(vae, images, coded=coded) == contents
     assert {watched.coded[row] for row in test} == {1}
 
 
@@ -336,8 +336,8 @@ def test_a_large_decoder_decodes_less_where_less_will_do(looked_at, tmp_path, mo
     seldom = Watched(looked_at.vae)
     draw(looked_at, tmp_path, ["class_coverage"], progress=False)
     assert 1070 <= sum(seldom.decoded.values()) <= 1070 + 5
-    page = explorer.section(looked_at.vae, looked_at.test, coded=looked_at.coded)
-    assert '"columns":8,' in page
+    contents = explorer.explorer_contents(looked_at.vae, looked_at.test, coded=looked_at.coded)
+    assert contents["data"]["nodes"]["columns"] == 8
 
 
 @pytest.mark.parametrize("dpi", [100, 150])
