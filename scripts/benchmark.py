@@ -24,7 +24,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from itertools import product
@@ -178,7 +178,8 @@ def train_all(
     plan: Sequence[tuple[str, int, str]], jobs: int, settings: Settings, out: Path
 ) -> Iterator[Trained]:
     """Train each (system, seed, trainer) in its own process, and yield the results as they end."""
-    waiting, running = list(plan), set()
+    waiting = list(plan)
+    running: set[Future[Trained]] = set()
     with ProcessPoolExecutor(
         jobs,
         mp_context=get_context("spawn"),

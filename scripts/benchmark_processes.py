@@ -94,9 +94,9 @@ def measured(size: int, given: Namespace) -> tuple[float, float]:
 
 def train(rank: int, size: int, port: str, folder: Path, given: Namespace) -> None:
     """Train an epoch in one of `size` processes, and write down how long it took."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in told.items()}
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    os.environ |= {name: str(number) for name, number in numbers.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     torch.set_num_threads(1)
     torch.manual_seed(0)
     recipe = RECIPES[given.recipe]

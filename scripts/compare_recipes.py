@@ -215,8 +215,8 @@ def main(arguments: Sequence[str]) -> None:
     kept = Path(chosen.out) / "trainings.json"
     found = [Trained(**each) for each in json.loads(kept.read_text())] if kept.exists() else []
     done = {(each.data, each.recipe) for each in found}
-    plan = product(chosen.data, chosen.recipes)
-    plan = [each for each in plan if (Path(each[0]).stem, each[1]) not in done]
+    pairs = product(chosen.data, chosen.recipes)
+    plan = [pair for pair in pairs if (Path(pair[0]).stem, pair[1]) not in done]
     places = chosen.minutes, chosen.data_dir, chosen.judged, chosen.seed, Path(chosen.out)
     with ProcessPoolExecutor(
         chosen.jobs, get_context("spawn"), prepare, max_tasks_per_child=1

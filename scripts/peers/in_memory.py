@@ -10,7 +10,8 @@ from torch import Tensor
 
 def train(task: Task, turn: Turn, layout: torch.memory_format = torch.contiguous_format) -> None:
     """Train the task's networks."""
-    levels, net = task.padded(), task.net().to(memory_format=layout)
+    levels, net = task.padded(), task.net()
+    net.to(memory_format=layout)  # type: ignore[call-overload]
 
     def batches() -> Iterator[Tensor]:
         for indices in torch.randperm(len(levels)).split(task.batch_size):

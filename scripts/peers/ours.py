@@ -13,6 +13,7 @@ def model_of(task: Task) -> VAE:
     """Return the untrained model."""
     torch.manual_seed(task.seed)
     shape = task.image_shape
+    encoder: networks.Encoder
     decoder: networks.Decoder
     if task.network == "conv":
         encoder, decoder = networks.ConvEncoder(shape), networks.ConvDecoder(2, shape)

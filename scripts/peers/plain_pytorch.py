@@ -25,6 +25,8 @@ from pyro_vae.data import load
 class Net(nn.Module):
     """An encoder, two heads and a decoder; only system 5 uses `log_scale`."""
 
+    log_scale: nn.Parameter
+
     def __init__(self, encoder: nn.Module, features: int, latent: int, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
@@ -246,7 +248,7 @@ class Epoch:
 
 
 def train(
-    system: Literal[tuple(SYSTEMS)],
+    system: Literal[tuple(SYSTEMS)],  # type: ignore[valid-type]
     data: str | None = None,
     epochs: int | None = None,
     limit: int | None = None,
@@ -269,7 +271,8 @@ def train(
     """
     spec, device = SYSTEMS[system], device or ("cuda" if torch.cuda.is_available() else "cpu")
     images = load(data or spec.data, data_dir, size=size or spec.size).pad(spec.padding)
-    train_images, test = images.train.images[:limit].to(device), images.test.images.to(device)
+    training = images.train.levels(slice(limit)).to(device)
+    test = images.test.levels().to(device)
 
     torch.manual_seed(seed)
     net = spec.net(images.image_shape).to(device)
@@ -280,8 +283,8 @@ def train(
     for number in range(1, (epochs or spec.epochs) + 1):
         start = time.perf_counter()
         net.train()
-        for indices in torch.randperm(len(train_images)).to(device).split(spec.batch_size):
-            loss = spec.loss(net, train_images[indices].float() / 255)
+        for indices in torch.randperm(len(training)).to(device).split(spec.batch_size):
+            loss = spec.loss(net, training[indices].float() / 255)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

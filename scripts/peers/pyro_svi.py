@@ -5,7 +5,7 @@ import torch
 from peers.task import LEARNING_RATE, Task, Turn
 from pyro import distributions as dist
 from pyro.infer import SVI, Trace_ELBO
-from pyro.optim import Adam
+from pyro.optim import Adam  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
