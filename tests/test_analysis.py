@@ -604,7 +604,7 @@ def test_interpolation_decodes_the_way_between_two_images():
     pair = interpolation.choose_pair(IMAGES)
     assert pair.labels.tolist() == [1, 0]
     fig = interpolation.row(VAE2, pair, steps=7)
-    way = interpolation.path(*embed(VAE2, pair), 7)
+    way = interpolation.path(*embed(VAE2, pair), 7)  # type: ignore[call-arg]
     assert np.allclose(pixels(fig, 5), as_pixels(VAE2.images(way))[5], atol=1e-5)
     assert "bee to ant" in fig.get_suptitle()
 

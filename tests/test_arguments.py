@@ -177,9 +177,9 @@ KINDS: dict[str, type] = {"passes": int, "images": int, "least_gain": float, "le
 FREE = {("measure_of", "likelihood")}
 
 
-def constructors() -> list[type]:
+def constructors() -> list[Callable[..., Any]]:
     """Every public class that is made by its users."""
-    found: list[type] = [VAE]
+    found: list[Callable[..., Any]] = [VAE]
     for module in (priors, posteriors, likelihoods, networks, annealing, schedules, objectives):
         bases = (nn.Module, annealing.Annealing, schedules.Schedule, objectives.Objective)
         found += [
@@ -314,12 +314,12 @@ def test_what_is_accepted_is_accepted(called):
     ("call", "message"),
     [
         (
-            lambda: VAE(priors=1, likelihood=2, posterior=3),
+            lambda: VAE(priors=1, likelihood=2, posterior=3),  # type: ignore[call-arg]
             "VAE has no argument 'priors'. Did you mean 'prior'? "
             "Known: prior, likelihood, posterior.",
         ),
         (
-            lambda: VAE(MODEL.prior, MODEL.likelihood),
+            lambda: VAE(MODEL.prior, MODEL.likelihood),  # type: ignore[call-arg]
             "VAE needs the argument 'posterior'. Known: prior, likelihood, posterior.",
         ),
         (
@@ -372,7 +372,7 @@ def test_what_is_accepted_is_accepted(called):
             "ConvEncoder: image_shape is given twice, by position and by name.",
         ),
         (lambda: priors.Bernoulli(2, learned=1), "learned must be true or false, got 1."),
-        (lambda: annealing.Constant(1), "Constant takes 0 arguments by position, got 1."),
+        (lambda: annealing.Constant(1), "Constant takes 0 arguments by position, got 1."),  # type: ignore[call-arg]
         (lambda: evaluate(MODEL, FEW, samples=-1), "samples must be a whole number, 0 or more"),
         (
             lambda: evaluate(MODEL, SMALLER),
@@ -422,7 +422,7 @@ def test_an_error_is_of_the_kind_that_fits_it():
     with pytest.raises(TypeError):
         networks.MLPDecoder("2", SHAPE)
     with pytest.raises(TypeError):
-        networks.MLPDecoder(2, SHAPE, wide=True)
+        networks.MLPDecoder(2, SHAPE, wide=True)  # type: ignore[call-arg]
     with pytest.raises(ValueError):
         networks.MLPDecoder(0, SHAPE)
 
@@ -455,7 +455,7 @@ class Mine(networks.Encoder):
         kind: Literal["a", "b"] = "a",
         limit: float = math.inf,
         missing: int = None,  # noqa: RUF013
-        other: "Unknown | int" = "anything",  # noqa: F821
+        other: "Unknown | int" = "anything",  # type: ignore[name-defined]  # noqa: F821
         **more: Any,
     ):
         super().__init__()
@@ -474,10 +474,10 @@ def test_classes_of_ones_own_are_checked_where_they_say_plain_things():
     with pytest.raises(PyroVAEError, match="Plain: width must be a whole number, got 'a'"):
         Plain("a")
     with pytest.raises(PyroVAEError, match="Plain has no argument 'widht'. Did you mean 'width'"):
-        Plain(widht=3)
+        Plain(widht=3)  # type: ignore[call-arg]
     Mine(SHAPE, 1, more="more", kind="what its annotations cannot be resolved for")
     with pytest.raises(PyroVAEError, match="Mine needs the argument 'width'"):
-        Mine(SHAPE)
+        Mine(SHAPE)  # type: ignore[call-arg]
 
 
 def test_a_copy_needs_no_arguments():

@@ -143,7 +143,7 @@ def test_every_recipe_keeps_to_one_device_and_waits_for_nothing(name, variant):
     recipe = RECIPES[name].as_published() if variant == "as published" else RECIPES[name]
     recipe = recipe.as_autoencoder() if variant == "autoencoder" else recipe
     vae, x = recipe.build(recipe.image_shape).to("meta"), images(3, recipe.image_shape)
-    objective = recipe.objective()
+    objective = recipe.objective()  # type: ignore[call-arg]
     with OneDevice() as device:
         step(vae, x, objective, recipe.beta)
         assert device.operations > 100 and not device.reads

@@ -280,9 +280,9 @@ def test_power_spherical_is_exactly_reparameterized(dimension, concentration, dt
     many = vector.expand(N, dimension), kappa.expand(N)
     draws = PowerSpherical(F.normalize(many[0], dim=-1), many[1]).rsample()
     each = grad(((draws @ a) ** 2 + draws @ b).sum(), many)
-    for values, slope in zip(each, slopes, strict=True):
-        error = values.double().std(0) / N**0.5
-        assert ((values.double().mean(0) - slope).abs() <= 5 * error + 2e-3 * slope.abs()).all()
+    for found, slope in zip(each, slopes, strict=True):
+        error = found.double().std(0) / N**0.5
+        assert ((found.double().mean(0) - slope).abs() <= 5 * error + 2e-3 * slope.abs()).all()
 
 
 @pytest.mark.parametrize("dimension", [2, 3, 50])

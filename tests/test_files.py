@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path):
     code = "from pathlib import Path; from pyro_vae._files import *; "
     code += f"write_text(Path({str(tmp_path / 'x')!r}), {ascii(text)})"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run([os.sys.executable, "-c", code], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert read_text(tmp_path / "x") == text
 
 

@@ -94,11 +94,8 @@ def test_a_decoder_can_be_widened(name):
     assert wide(torch.randn(4, 3)).shape == (4, 6, 7, 5)
     assert decoder.widened(1) is decoder and decoder.image_shape == (2, 7, 5)
     # All but the layer that makes the image is as wide as before.
-    grown = [
-        part
-        for part, before in zip(wide.state_dict().values(), decoder.state_dict().values(), strict=1)
-        if part.shape != before.shape
-    ]
+    pairs = zip(wide.state_dict().values(), decoder.state_dict().values(), strict=True)
+    grown = [part for part, before in pairs if part.shape != before.shape]
     assert 1 <= len(grown) <= 2
 
 

@@ -171,7 +171,8 @@ def test_a_network_that_folds_dimensions_just_works(digits):
 def test_a_history_shows_as_a_table_and_is_still_a_list(digits):
     few = digits.train.select(slice(64))
     history = fit(small_vae(), few, validation=few, epochs=3, progress=False)
-    assert isinstance(history, list) and json.loads(json.dumps(history)) == history
+    assert isinstance(history, History) and issubclass(History, list)
+    assert json.loads(json.dumps(history)) == history
     lines = repr(history).splitlines()
     assert len(lines) == 4 and "validation loss" in lines[0] and "learning rate" in lines[0]
     assert f"{history[2]['train_loss']:.5g}" in lines[3]

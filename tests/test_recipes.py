@@ -35,7 +35,7 @@ PLATEAUS = {"fashion_conv": (0.1, 2, 1e-7), "mnist_fc": (0.1, 10, 1e-6)}
 #: Fewer channels where the published ones are slow to train.
 NARROW = {
     "cifar_resnet": {
-        "encoder": partial(recipes.cifar_resnet.encoder, channels=(8, 16, 32)),
+        "encoder": partial(recipes.cifar_resnet.encoder, channels=(8, 16, 32)),  # type: ignore[call-arg]
         "decoder": partial(networks.ResNetDecoder, channels=(32, 16, 8)),
     }
 }
@@ -54,7 +54,7 @@ def variants(recipe: Recipe) -> dict[str, Recipe]:
 def test_published_settings_are_the_sources(name):
     recipe = RECIPES[name].as_published()
     found = (recipe.data, recipe.latent_size, recipe.batch_size, recipe.learning_rate)
-    assert (*found, recipe.epochs, recipe.objective().analytic_kl) == PUBLISHED[name]
+    assert (*found, recipe.epochs, recipe.objective().analytic_kl) == PUBLISHED[name]  # type: ignore[call-arg]
     assert recipe.annealing is annealing.Constant and recipe.new_draws and not recipe.least_steps
     assert recipe.validation == 0 and recipe.published_loss is not None
     assert (recipe.padding, recipe.size) == IMAGES.get(name, (0, None))
@@ -65,7 +65,7 @@ def test_published_settings_are_the_sources(name):
         assert (schedule.factor, schedule.patience, schedule.stop_below) == PLATEAUS[name]
     else:
         assert type(schedule) is Constant
-    assert RECIPES[name].validation > 0 and not RECIPES[name].objective().analytic_kl
+    assert RECIPES[name].validation > 0 and not RECIPES[name].objective().analytic_kl  # type: ignore[call-arg]
 
 
 @every_recipe
@@ -78,7 +78,7 @@ def test_a_recipe_learns_real_digits_and_comes_back(name, variant, digits, tmp_p
     history = fit(
         vae,
         images,
-        objective=recipe.objective(),
+        objective=recipe.objective(),  # type: ignore[call-arg]
         beta=recipe.beta,
         epochs=3,
         batch_size=32,
@@ -188,7 +188,7 @@ def test_the_loss_is_the_sources_on_the_same_noise(system, doubles):
     vae = recipe.build(recipe.image_shape)
     x = torch.rand(3, *recipe.image_shape)
     pyro.set_rng_seed(3)
-    bound = recipe.objective()(vae, x, recipe.beta)
+    bound = recipe.objective()(vae, x, recipe.beta)  # type: ignore[call-arg]
     pyro.set_rng_seed(3)
     theirs = hand_written(vae, x, loss)
     ours = recipe.published_loss(bound.distortion, bound.rate, values_in(recipe.image_shape))
@@ -228,7 +228,7 @@ def test_every_step_of_the_benchmarks_plain_loop_is_ours(name, doubles, monkeypa
     for seed in range(4):
         x = torch.rand(3, *shape)
         pyro.set_rng_seed(seed)
-        bound = recipe.objective()(vae, x, recipe.beta)
+        bound = recipe.objective()(vae, x, recipe.beta)  # type: ignore[call-arg]
         pyro.set_rng_seed(seed)
         theirs = system.loss(net, x)
         ours = recipe.published_loss(bound.distortion, bound.rate, values_in(shape))
@@ -274,7 +274,7 @@ def test_the_published_penalty_of_system_4_is_not_the_kl_that_its_text_names(dou
     vae = recipe.with_settings(prior=recipes.mnist_mlp.prior).build((1, 4, 4))
     x = torch.rand(3, 1, 4, 4)
     pyro.set_rng_seed(3)
-    bound = recipe.objective()(vae, x)
+    bound = recipe.objective()(vae, x)  # type: ignore[call-arg]
     pyro.set_rng_seed(3)
     theirs = hand_written(vae, x, loss)
     assert not torch.allclose(recipe.published_loss(bound.distortion, bound.rate, 16), theirs)

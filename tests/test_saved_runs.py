@@ -66,7 +66,7 @@ def test_what_a_run_of_before_does_not_say_is_as_it_was_then(saved, monkeypatch)
     begun = []
     for make in (recipe.encoder, networks.ConvEncoder):
         torch.manual_seed(0)
-        begun.append(make((1, 8, 8), channels=(2, 2)))
+        begun.append(make((1, 8, 8), channels=(2, 2)))  # type: ignore[call-arg]
     one, other = (list(each.parameters()) for each in begun)
     assert all(map(torch.equal, one, other))
     (saved / "mine_of_then.py").write_text(OWN_ENCODER)

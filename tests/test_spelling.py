@@ -93,7 +93,7 @@ def test_every_class_with_a_renamed_argument_takes_the_old_one():
 
 def test_an_unknown_argument_is_still_refused():
     with pytest.raises(TypeError, match="greylevels"):
-        likelihoods.Bernoulli(decoder(), greylevels=True)
+        likelihoods.Bernoulli(decoder(), greylevels=True)  # type: ignore[call-arg]
 
 
 def test_a_checkpoint_with_old_names_is_read_without_a_warning(tmp_path):

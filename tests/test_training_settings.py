@@ -234,7 +234,7 @@ def test_the_default_weight_decay_of_adamw_is_torchs_own():
         ),
         ({"schedule": Linear()}, "schedule must be a class or an instance of Schedule"),
         ({"annealing": 0.5}, "annealing must be a class or an instance of Annealing, got 0.5"),
-        ({"annealing": partial(Linear, nope=1)}, "annealing cannot be made: .*nope"),
+        ({"annealing": partial(Linear, nope=1)}, "annealing cannot be made: .*nope"),  # type: ignore[call-arg]
         ({"validation": "digits"}, "validation must be ImageData.*got 'digits'"),
     ],
 )
