@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import small_vae
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from pyro_vae import VAE, fit, likelihoods, networks
 from pyro_vae.data import Dataset, ImageData
@@ -21,6 +22,7 @@ from pyro_vae.objectives import (
     TotalCorrelation,
 )
 from pyro_vae.training import TrainingError
+from pyro_vae.training.strays import all_inside
 
 #: Those that take their terms from the distributions at z and x, not from whole programs.
 OBJECTIVES = [
@@ -175,6 +177,33 @@ def test_an_observation_that_leaves_its_support_later_is_still_refused(digits: D
     vae.outside = 7
     with pytest.raises(TrainingError, match="outside a distribution's support"):
         fit(vae, digits.train.select(slice(160)), epochs=1, batch_size=16, progress=False)
+
+
+@pytest.mark.parametrize(
+    "support",
+    [
+        constraints.unit_interval,
+        constraints.interval(torch.tensor([0.0, -2.0]), 1.0),
+        constraints.half_open_interval(-1, 1.0),
+        constraints.positive,
+        constraints.nonnegative,
+        constraints.less_than(0.5),
+        constraints.real,
+        constraints.boolean,
+        constraints.nonnegative_integer,
+        constraints.simplex,
+    ],
+    ids=repr,
+)
+def test_values_are_inside_a_support_where_it_says_so_of_each(support):
+    edges = torch.tensor(
+        [-math.inf, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, math.inf, math.nan]
+    )
+    pairs = torch.cartesian_prod(edges, edges)
+    expected = [bool(support.check(pair).all()) for pair in pairs]
+    assert [bool(all_inside(support, pair)) for pair in pairs] == expected
+    assert any(expected) and not all(expected)
+    assert all_inside(support, torch.zeros(0, 2))
 
 
 def test_images_that_leave_the_support_after_the_first_ones_are_refused():
