@@ -16,6 +16,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from pyro_vae._files import previous
 from pyro_vae._module import ForeignError, build, describe
@@ -246,12 +247,30 @@ def _without_memory(make: Callable[[], Any]) -> Any:
     None where that cannot be: some constructors look at the values of their tensors.
     """
     try:
-        with torch.device("meta"), pyro.validation_enabled(False):
+        with torch.device("meta"), _Shapes(), pyro.validation_enabled(False):
             return make()
     except (CheckpointError, ForeignError):
         raise
     except Exception:
         return None
+
+
+class _Shapes(TorchFunctionMode):
+    """A context in which a tensor on "meta" is not computed with, where its shape stays.
+
+    Torch computes there in Python, and imports a compiler before, which takes over a second.
+    """
+
+    _KEPT = frozenset({"normal_", "log", "exp", "sub", "add", "mul", "div", "clamp"})
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
+        if name in self._KEPT and len(tensors) == 1 and tensors[0].is_meta:
+            return tensors[0] if name.endswith("_") else torch.empty(tensors[0].shape)
+        return func(*args, **kwargs)
 
 
 def _compare(described: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: Any) -> None:

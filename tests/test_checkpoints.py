@@ -4,6 +4,8 @@ import inspect
 import os
 import pickle
 import random
+import subprocess
+import sys
 import zipfile
 
 import pyro.distributions as dist
@@ -15,6 +17,7 @@ from pyro_vae import VAE, checkpoints, likelihoods, networks, posteriors, priors
 from pyro_vae._module import Module, build, describe
 from pyro_vae.checkpoints import CheckpointError
 from pyro_vae.experiments.configuration import parse
+from pyro_vae.recipes import RECIPES
 
 
 def test_a_model_comes_back_with_its_weights_and_settings(tmp_path):
@@ -37,6 +40,18 @@ def test_a_model_of_the_command_line_comes_back(tmp_path):
     vae = parse(["--latent-size", "5"]).recipe.build((1, 8, 8))
     checkpoints.save(vae, tmp_path / "vae.pt")
     assert checkpoints.load(tmp_path / "vae.pt").latent_size == 5
+
+
+def test_a_model_is_rebuilt_without_a_compiler(tmp_path):
+    """Torch imports one to compute on "meta", which takes longer than all else."""
+    files = []
+    for name in ("fashion_conv", "mnist_mlp", "mnist_fc", "fashion_batchnorm"):
+        files.append(str(tmp_path / name))
+        checkpoints.save(RECIPES[name].build((1, 16, 16)), files[-1])
+    code = f"from pyro_vae import checkpoints; print(*map(checkpoints.load, {files}))\n"
+    code += "import sys; print(sorted({'sympy', 'torch._dynamo'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n") and done.stdout.count("VAE of images") == 4
 
 
 def test_what_was_shared_is_shared_again():
