@@ -298,13 +298,72 @@ def test_a_description_that_fits_nothing_is_refused_before_memory_is_taken(tmp_p
         checkpoints.load(tmp_path / "vae.pt")
 
 
+def of_flow(shape: tuple[int, ...] = (1, 8, 8), hidden: int = 8) -> posteriors.Posterior:
+    return posteriors.InverseAutoregressiveFlow(networks.MLPEncoder(shape, (hidden,)), 2)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"prior": priors.MixtureOfGaussians(2, 5000)},
+        {"prior": priors.MixtureOfGaussians(100, 2000)},
+        {"prior": priors.NormalizingFlow(2, passes=10**4)},
+        {"prior": priors.NormalizingFlow(100, hidden=300)},
+        {"prior": priors.VampPrior(2, 5000)},
+        {"prior": priors.VampPrior(2, 100), "posterior": of_flow()},
+        {"posterior": of_flow(hidden=4000)},
+    ],
+    ids=repr,
+)
+def test_what_is_large_and_whole_is_rebuilt(tmp_path, large):
+    vae = small_vae(**large).eval()
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    found = checkpoints.load(tmp_path / "vae.pt").state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in vae.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("slot", "small", "altered_to"),
+    [
+        ("prior", priors.MixtureOfGaussians(2, 3), {"latent_size": 10**4, "components": 10**4}),
+        ("prior", priors.NormalizingFlow(2), {"latent_size": 10**3, "transforms": 16}),
+        ("prior", priors.NormalizingFlow(2), {"hidden": 5000}),
+        ("prior", priors.VampPrior(2, 3), {"components": 10**6}),
+        ("posterior", of_flow(), {"transforms": 1000}),
+        (
+            "posterior",
+            of_flow(),
+            {"encoder": describe(networks.MLPEncoder((1, 100, 100), (2000,)))},
+        ),
+        (
+            "posterior",
+            of_flow(),
+            {"latent_size": describe(networks.MLPDecoder(1000, (1, 150, 150)))},
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("of_ones_own", [False, True])
+def test_a_small_file_does_not_take_much_memory(tmp_path, slot, small, altered_to, of_ones_own):
+    """By one number alone, none of these was too large."""
+    checkpoints.save(small_vae(**{slot: small}), tmp_path / "vae.pt")
+    found = checkpoints.contents(tmp_path / "vae.pt")["slots"][slot]
+    found["arguments"] |= altered_to
+    altered(tmp_path / "vae.pt", **{slot: found})
+    passed = {"posterior": small_vae().posterior} if of_ones_own and slot == "prior" else {}
+    with pytest.raises(CheckpointError, match="more memory is asked for"):
+        checkpoints.load(tmp_path / "vae.pt", **passed)
+
+
 def test_a_hundred_thousand_layers_are_not_built(tmp_path):
     vae = small_vae(posterior=posteriors.DiagonalNormal(networks.MLPEncoder((1, 8, 8)), 2))
     checkpoints.save(vae, tmp_path / "vae.pt")
     found = checkpoints.contents(tmp_path / "vae.pt")["slots"]["posterior"]
     found["arguments"]["encoder"]["arguments"]["hidden"] = [1] * 100_000
     altered(tmp_path / "vae.pt", posterior=found)
-    with pytest.raises(CheckpointError, match="parameters"):
+    with pytest.raises(
+        CheckpointError, match="more memory is asked for than its weights account for"
+    ):
         checkpoints.load(tmp_path / "vae.pt")
 
 

@@ -51,7 +51,7 @@ class Codes:
         return len(self.names)
 
     def __repr__(self) -> str:
-        images = f"{len(self)} image{'s' * (len(self) != 1)}"
+        images = f"{len(self):,} image{'s' * (len(self) != 1)}"
         return f"Codes of {images} in {self.means.shape[1]} dimensions"
 
     def _repr_html_(self) -> str:

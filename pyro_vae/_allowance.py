@@ -1,0 +1,101 @@
+"""A limit on the tensors that are made within a block, for models that a stranger describes.
+
+A description of a few bytes can ask for any size: by one number, by the product of two, or by a
+million layers. So each operation of torch is looked at before it runs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from pyro_vae.errors import PyroVAEError
+
+#: What an operation counts for, however small: this bounds their number, too.
+_LEAST = 1000
+#: The size of what these return depends on values; it is at most a few times that of what they get.
+_SELECTING = ("unique_dim", "nonzero")
+#: These return a square for a side.
+_SQUARE = ("eye", "diag_embed")
+
+
+class TooLargeError(PyroVAEError, ValueError):
+    """More would be made than is allowed."""
+
+
+class Allowance(TorchDispatchMode):
+    """A context in which tensors of a limited number of values are made, those that end included.
+
+    Args:
+        values: the number; an operation counts for a thousand at least.
+    """
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.left = values
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # Otherwise torch imports its compiler, which takes longer than all else.
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if _takes_nothing(func):
+            return func(*args, **kwargs)
+        # The first bound is quick and rough.
+        if _at_most(func, args, kwargs) > self.left and _sized(func, args, kwargs) > self.left:
+            raise TooLargeError("more memory is asked for than its weights account for")
+        result = func(*args, **kwargs)
+        self.left -= max(_LEAST, _values(result))
+        return result
+
+
+def _takes_nothing(func: Any) -> bool:
+    """Return whether an operation returns what it was given, or a view of it."""
+    name = _name(func)
+    return func.is_view or (name.endswith("_") and name != "resize_")
+
+
+def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+    """Return a number of values that a result cannot exceed.
+
+    An elementwise operation returns what its arguments are broadcast to; of any other, all sizes
+    are multiplied that it is given.
+    """
+    given = tree_leaves((args, kwargs))
+    tensors = [each for each in given if isinstance(each, Tensor)]
+    if torch.Tag.pointwise in func.tags:
+        return math.prod(np.broadcast_shapes(*(each.shape for each in tensors)))
+    factors = [max(1.0, each.numel()) for each in tensors]
+    for each in given:
+        if isinstance(each, int | float) and math.isfinite(each) and each:
+            factors.append(max(abs(each), 1 / abs(each)))  # A step below 1 makes a range longer.
+    return math.prod(factors) ** (2 if _name(func) in _SQUARE else 1)
+
+
+def _sized(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+    """Return the number of values of a result, found without values; infinity if that cannot be."""
+    if _name(func) in _SELECTING:
+        return 4 * _values(args)
+
+    def without_memory(value: Any) -> Any:
+        return value.to("meta") if isinstance(value, Tensor) else value
+
+    placed = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
+    try:
+        return _values(func(*tree_map(without_memory, args), **tree_map(without_memory, placed)))
+    except Exception:  # Not every operation has a form for this device.
+        return math.inf
+
+
+def _values(result: Any) -> int:
+    return sum(each.numel() for each in tree_leaves(result) if isinstance(each, Tensor))
+
+
+def _name(func: Any) -> str:
+    return str(func._schema.name).partition("::")[2]
