@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pyro.distributions as dist
 import torch
+from pyro.distributions.torch_distribution import ExpandedDistribution
 from torch import Tensor
 from torch.distributions import kl_divergence
 
@@ -280,7 +281,7 @@ class IWAE(Objective):
         doubly_reparameterized: use the gradient of Tucker et al. for the posterior. This needs a
             posterior whose parameters can be detached, which excludes flows.
         partial: train the likelihood and the prior on the tighter bound of M K samples, and the
-            posterior on the average of M bounds.
+            posterior on the average of M bounds. This excludes flows, too.
         elbo_weight: the weight of the ELBO that is mixed in, in [0, 1].
 
     Raises:
@@ -425,12 +426,15 @@ def detached(distribution: dist.TorchDistribution) -> dist.TorchDistribution:
     if isinstance(distribution, torch.distributions.Independent):
         base = detached(distribution.base_dist)
         return base.to_event(distribution.reinterpreted_batch_ndims)
+    if isinstance(distribution, ExpandedDistribution):  # Pyro's, of one that cannot expand itself.
+        return detached(distribution.base_dist).expand(distribution.batch_shape)
     own = vars(distribution)
     parameters = {name: own[name].detach() for name in distribution.arg_constraints if name in own}
     if "scale_tril" in parameters:  # The same covariance may be kept in other forms as well.
         parameters.pop("covariance_matrix", None)
         parameters.pop("precision_matrix", None)
-        parameters["scale_tril"] = own["_unbroadcasted_scale_tril"].detach()  # Not one a draw.
+        if "_unbroadcasted_scale_tril" in own:  # Torch's is not one for each draw.
+            parameters["scale_tril"] = own["_unbroadcasted_scale_tril"].detach()
     try:
         if parameters:
             return type(distribution)(**parameters)

@@ -5,6 +5,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from conftest import small_vae
+from torch.distributions import constraints
 from torch.nn import functional as F
 
 from pyro_vae import annealing, evaluate, fit, networks, posteriors, priors, schedules
@@ -163,6 +164,69 @@ def test_the_doubly_reparameterized_gradient_equals_its_definition():
     expected = torch.autograd.grad(surrogate, parameters)
     expected = torch.cat([g.flatten() for g in expected])
     assert torch.allclose(found["posterior"], expected, rtol=1e-6, atol=1e-10)
+
+
+class Unexpanded(dist.TorchDistribution):
+    """A normal distribution that says nothing of how it is expanded."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support, has_rsample = constraints.real, True
+
+    def __init__(self, loc, scale, validate_args=None):
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape, validate_args=validate_args)
+
+    def rsample(self, sample_shape=()):
+        noise = torch.randn(self._extended_shape(torch.Size(sample_shape)), dtype=self.loc.dtype)
+        return self.loc + self.scale * noise
+
+    def log_prob(self, value):
+        return torch.distributions.Normal(self.loc, self.scale).log_prob(value)
+
+
+class Triangular(dist.TorchDistribution):
+    """A multivariate normal distribution that keeps nothing but its arguments."""
+
+    arg_constraints = {"loc": constraints.real_vector, "scale_tril": constraints.lower_cholesky}
+    support, has_rsample = constraints.real_vector, True
+
+    def __init__(self, loc, scale_tril, validate_args=None):
+        self.loc, self.scale_tril = loc, scale_tril
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        batch_shape, size = torch.Size(batch_shape), self.event_shape
+        return Triangular(
+            self.loc.expand(batch_shape + size), self.scale_tril.expand(batch_shape + size + size)
+        )
+
+    def rsample(self, sample_shape=()):
+        noise = torch.randn(self._extended_shape(torch.Size(sample_shape)), dtype=self.loc.dtype)
+        return self.loc + (self.scale_tril @ noise[..., None])[..., 0]
+
+    def log_prob(self, value):
+        normal = torch.distributions.MultivariateNormal
+        return normal(self.loc, scale_tril=self.scale_tril).log_prob(value)
+
+
+@pytest.mark.parametrize("setting", ["doubly_reparameterized", "partial"])
+@pytest.mark.parametrize("kind", [posteriors.DiagonalNormal, posteriors.FullNormal])
+def test_distributions_of_ones_own_have_the_gradients_of_ours(kind, setting):
+    encoder = networks.MLPEncoder((1, 8, 8), (16,))
+    vae, x = small_vae(posterior=kind(encoder, 2)).double(), torch.rand(5, 1, 8, 8).double()
+    objective = IWAE(samples=4, repeats=2, **{setting: True})
+    expected, ours = gradients(vae, x, objective), vae.posterior.forward
+
+    def own(images):
+        q = ours(images)
+        if kind is posteriors.FullNormal:
+            return Triangular(q.loc, q.scale_tril)
+        return Unexpanded(q.base_dist.loc, q.base_dist.scale).to_event(1)
+
+    vae.posterior.forward = own
+    found = gradients(vae, x, objective)
+    for slot, gradient_of_ours in expected.items():
+        assert torch.allclose(found[slot], gradient_of_ours, rtol=1e-6, atol=1e-10)
 
 
 @pytest.mark.slow
