@@ -4,16 +4,19 @@ import json
 import math
 import warnings
 from dataclasses import replace
+from itertools import count
 
+import pyro
 import pytest
 import torch
 from conftest import small_vae
 
-from pyro_vae import checkpoints, fit
+from pyro_vae import VAE, checkpoints, fit
 from pyro_vae._tensors import not_finite
 from pyro_vae.objectives import ELBO, Bound
 from pyro_vae.schedules import Constant, Plateau
 from pyro_vae.training import Run, TrainingError
+from pyro_vae.training.finiteness import Watch
 
 STEPS = 5  # Of an epoch.
 
@@ -131,6 +134,42 @@ def test_a_rollback_continues_from_the_last_checkpoint_at_half_the_learning_rate
     assert [record["learning_rate"] for record in history] == [1e-3, 5e-4, 5e-4]
     assert [record.get("rollbacks", 0) for record in history] == [0, 1, 1]
     assert all(value.isfinite().all() for value in vae.state_dict().values())
+
+
+class Noting(VAE):
+    """A model that notes a number of each latent vector, which counts for nothing."""
+
+    def model(self, x, beta=1.0):
+        with pyro.plate("images", len(x)):
+            z = pyro.sample("z", self.prior())
+            pyro.deterministic("norm", z.norm(dim=-1))
+            pyro.sample("x", self.likelihood(z), obs=x)
+
+
+def test_what_a_model_notes_is_not_taken_for_an_observation(digits):
+    slots, x = small_vae(), digits.train.select(slice(0, 100))
+    vae, steps = Noting(slots.prior, slots.likelihood, slots.posterior), count(1)
+
+    def spoil_the_fourth(module, inputs, output):
+        spoiled = len(output) == 20 and next(steps) == 4
+        return output * math.nan if spoiled else output
+
+    vae.posterior.encoder.register_forward_hook(spoil_the_fourth)
+    with pytest.raises(TrainingError, match=r"training diverged.*\(epoch 1/1, step 4\)"):
+        fit(vae, x, epochs=1, batch_size=20, progress=False)
+
+
+def test_of_two_failures_the_first_is_told():
+    layer, flags, finite = torch.nn.Linear(1, 1), [[True], [True], [False]], torch.zeros(3)
+    for first, named in ((1, "gradient of weight.*step 2"), (2, "outside.*step 3")):
+        watch = Watch(layer, 1)
+        watch.start_epoch(0)
+        for step, inside in enumerate(flags):
+            for parameter in layer.parameters():
+                parameter.grad = torch.full_like(parameter, math.nan if step >= first else 0.0)
+            watch.see(step, list(map(torch.tensor, inside)))
+        with pytest.raises(TrainingError, match=named):
+            watch.check([finite] * 3, "epoch 1/1")
 
 
 def test_rollbacks_are_bounded(digits, tmp_path):

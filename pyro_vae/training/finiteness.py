@@ -103,14 +103,14 @@ class Watch:
             if of_step := [name for name, value in named if not math.isfinite(value)]:
                 bad, names = each.step, of_step
         stray = _first_of_all(stray)
-        if stray < math.inf:
-            raise TrainingError(f"{OUTSIDE} ({where}, step {int(stray) + 1})")
         new = torch.stack(list(bounds[self._read :])).tolist() if bounds[self._read :] else []
         for step, terms in enumerate(new, start=self._read):
-            if step > bad:
+            if step > min(bad, stray - 1):
                 break
             if not all(map(math.isfinite, terms)):
                 raise Diverged(f"{_of_terms(*terms)} ({where}, step {step + 1}). {_ADVICE}")
+        if stray <= bad and stray < math.inf:
+            raise TrainingError(f"{OUTSIDE} ({where}, step {int(stray) + 1})")
         if bad < math.inf:
             raise Diverged(f"{_of_gradients(names)} ({where}, step {int(bad) + 1}). {_ADVICE}")
         self._read = len(bounds)

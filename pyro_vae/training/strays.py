@@ -21,8 +21,6 @@ from pyro_vae.objectives import Objective
 from pyro_vae.processes.group import agreed
 from pyro_vae.training.failures import OUTSIDE, TrainingError
 
-#: Outside these are only values that are no numbers, which show in the loss.
-_EVERYWHERE = (constraints.real, constraints.real_vector)
 #: All values are inside these if the smallest and the largest are.
 _INTERVALS = (
     constraints.interval,
@@ -85,6 +83,8 @@ class _Strays(Messenger):
         """Look at an observation, or at a draw that is replayed; leave the site as it is."""
         if msg["type"] != "sample" or msg["value"] is None or site_is_subsample(msg):
             return
+        if msg["infer"] and msg["infer"].get("_deterministic"):
+            return
         # The values of an event are in the support if each of them is.
         fn, value = msg["fn"], msg["value"]
         while isinstance(fn, Independent):
@@ -93,8 +93,10 @@ class _Strays(Messenger):
             support = fn.support
         except NotImplementedError:
             return  # The distribution does not say what its support is.
-        if support is None or support in _EVERYWHERE:
-            return
+        while hasattr(support, "base_constraint"):  # That of each number of an event.
+            support = support.base_constraint
+        if support is None or support is constraints.real:
+            return  # Outside are only values that are no numbers, which show in the loss.
         with torch.no_grad():
             inside = all_inside(support, value)
             if not msg["is_observed"]:  # A draw that is no number shows in the loss, which tells.
