@@ -118,6 +118,23 @@ def test_statistics_that_a_network_assigns_anew_remain():
         assert all(is_compiled(vae)) and vae.posterior.encoder.mean == 0
 
 
+def test_a_network_may_make_statistics_at_its_first_call():
+    class Late(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            if not hasattr(self, "first"):
+                self.register_buffer("first", x.mean())
+            return self.inner(x)
+
+    vae, x = small_vae(), torch.rand(4, 1, 8, 8)
+    vae.posterior.encoder = Late(vae.posterior.encoder)
+    with compiled(vae, x, "eager"):
+        assert all(is_compiled(vae)) and vae.posterior.encoder.first == x.mean()
+
+
 @pytest.mark.parametrize("always", [True, False])
 def test_networks_that_cannot_be_compiled_are_run_as_they_are(caplog, always):
     """They cannot at all, or only without gradients, which a training needs."""

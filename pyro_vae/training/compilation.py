@@ -74,7 +74,7 @@ def _try(vae: VAE, x: Tensor) -> None:
     They are called in evaluation mode, and in training mode with gradients: each is compiled anew.
     """
     weights = [weight for weight in vae.parameters() if weight.requires_grad]
-    statistics = [buffer.clone() for buffer in vae.buffers()]
+    statistics = {name: buffer.clone() for name, buffer in vae.named_buffers()}
     with evaluating(vae), seeded(0, x.device), alone():
         try:
             vae.reconstruct(x)
@@ -83,14 +83,17 @@ def _try(vae: VAE, x: Tensor) -> None:
             if weights:
                 torch.autograd.grad(loss, weights, allow_unused=True)
         finally:
-            for buffer, before in zip(vae.buffers(), statistics, strict=True):
-                buffer.detach().copy_(before)  # It may be another tensor by now.
+            for name, buffer in vae.named_buffers():
+                if name in statistics:  # A network may make some at its first call.
+                    buffer.detach().copy_(statistics[name])
 
 
 def _reason(error: BaseException) -> str:
     """Return the first line of what the compiler says, without what its caller adds to it."""
     inner: BaseException = error
     each: BaseException | None = error
-    while each is not None:  # Pyro raises an error of its own while it handles the compiler's.
+    seen: list[BaseException] = []
+    while each and each not in seen:  # Pyro raises its own error while it handles the compiler's.
+        seen.append(each)
         inner, each = getattr(each, "inner_exception", inner), each.__cause__ or each.__context__
     return str(inner).strip().partition("\n")[0] or type(inner).__name__
