@@ -46,10 +46,19 @@ def forms() -> dict[str, object]:
         "floats": floats,
         "doubles in an array": floats.double().numpy(),
         "without channels": levels[:, 0],
+        "backward": levels.flip(0).numpy()[::-1],
+        "of another byte order": floats.numpy().astype(">f4"),
+        "read-only": read_only(levels.numpy()),
     }
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
 @pytest.mark.parametrize("form", forms())
+@pytest.mark.filterwarnings("error")
 def test_a_tensor_or_an_array_trains_as_image_data_does(form, digits):
     images, some = forms()[form], digits.train.select(slice(60))
     histories, found = [], []

@@ -1,6 +1,7 @@
 """Whether images can be given to a model, and images from tensors and arrays."""
 
 import logging
+import warnings
 from typing import Annotated, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def as_images(owner: str, given: Any, name: str = "images") -> ImageData:
         )
     problem = f"{owner}: {name} must be {ACCEPTED}, got {in_short(given)}"
     try:
-        x = given if isinstance(given, Tensor) else torch.from_numpy(given)
+        x = given if isinstance(given, Tensor) else _tensor_of(given)
     except (TypeError, ValueError, RuntimeError):
         raise ArgumentTypeError(f"{problem}.") from None
     if x.ndim not in (3, 4) or 0 in x.shape[1:]:
@@ -66,6 +67,14 @@ def as_images(owner: str, given: Any, name: str = "images") -> ImageData:
     if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
         raise ArgumentError(f"{problem}: its channels come last; {_moved(given)} moves them.")
     return ImageData(_levels(x if x.ndim == 4 else x[:, None], problem))
+
+
+def _tensor_of(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor, which has no backward strides and no byte order but its own."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(native if min(native.strides, default=0) >= 0 else native.copy())
 
 
 def _levels(x: Tensor, problem: str) -> Tensor:
