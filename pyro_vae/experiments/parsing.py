@@ -6,11 +6,12 @@ import difflib
 import inspect
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from itertools import takewhile
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
-from jsonargparse.typing import import_object
+from jsonargparse.typing import NonNegativeInt, PositiveInt, import_object
 
 from pyro_vae._arguments import accepted_by, hints_of
 from pyro_vae._settings import Setting
@@ -29,6 +30,13 @@ MADE_WITH = {
     "posterior": "encoder, latent_size",
     "encoder": "image_shape",
     "decoder": "latent_size, image_shape",
+}
+#: What options of these types take, in words.
+_NUMBERS = {
+    PositiveInt: "a whole number, 1 or more",
+    NonNegativeInt: "a whole number, 0 or more",
+    int: "a whole number",
+    float: "a number",
 }
 
 
@@ -97,7 +105,7 @@ class Parser(ArgumentParser):
 
     def _diagnosis(self) -> str | None:
         """Return what is wrong with the first bad option, by looking at each."""
-        given = list(options_in(self._given))
+        given = list(options_in([self._long(argument) for argument in self._given]))
         parts = {name: value for name, value in given if name in self._parts}
         for name, value in given:
             part, _, setting = name.partition(".")
@@ -126,14 +134,35 @@ class Parser(ArgumentParser):
         return f"There is no option --{name}." + (f" Did you mean {near[0]}?" if near else "")
 
     def _of_value(self, name: str, value: str) -> str | None:
-        each = self._declared.get(name.replace("-", "_"))
+        option = f"--{name.replace('_', '-')}"
+        known = self._declared.values()
+        each = next((each for each in known if option in (each.option, *each.aliases)), None)
         if each is None:
-            return None
+            return self._of_plain(option, value)
         if each.part:
             return _bad_class(name, each.part, value) if "." in value else None
         if each.flag or reads(each.type | None if each.optional else each.type, value):
             return None
-        return f"{each.option} must be {each.accepted}, got {value}."
+        return f"{each.option} must be {each.accepted}, got {value or 'nothing'}."
+
+    def _long(self, argument: str) -> str:
+        """Return the long name of an option that was given by its letter."""
+        action = self._option_string_actions.get(argument)
+        return action.option_strings[0] if action else argument
+
+    def _of_plain(self, option: str, value: str) -> str | None:
+        """Return what is wrong with an option that is not a declared setting."""
+        action = self._option_string_actions.get(option)
+        kind = getattr(action, "_typehint", None) or getattr(action, "type", None)
+        accepted = _words_of(kind)
+        values = [value, *self._after(option)[1:]] if action and action.nargs else [value]
+        bad = [each for each in values if not reads(kind, each)] if accepted else []
+        return f"{option} must be {accepted}, got {bad[0] or 'nothing'}." if bad else None
+
+    def _after(self, option: str) -> list[str]:
+        """Return the values that follow an option."""
+        found = self._given[self._given.index(option) + 1 :] if option in self._given else []
+        return list(takewhile(lambda each: not each.startswith("--"), found))
 
     def _of_part(self, part: str, setting: str, value: str, parts: Mapping[str, str]) -> str | None:
         kind = self._class_of(part, parts.get(part))
@@ -214,6 +243,15 @@ def imported(path: str) -> Any:
 def class_name(path: str) -> str:
     """Return the name of a class without its module."""
     return path.rpartition(".")[2]
+
+
+def _words_of(kind: Any) -> str | None:
+    """Return what is accepted of a number or a choice, in words; None of another type."""
+    if type(None) in get_args(kind):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    return _NUMBERS.get(kind)
 
 
 def _bad_class(option: str, base: type, path: str) -> str | None:
