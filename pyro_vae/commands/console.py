@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def plain_errors() -> Iterator[None]:
             print("\nStopped.", file=sys.stderr)
         sys.exit(SIGNALED + stop.number)
     except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(SIGNALED + signal.SIGINT)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -70,8 +72,8 @@ def _of_system(error: OSError) -> str:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Show a warning in a line, without the place in the code that gave it."""
-    print(f"warning: {escaped(str(message))}", file=sys.stderr)
+    """Show a warning without the place in the code that gave it."""
+    print(f"warning: {escaped(str(message), keep=chr(10))}", file=sys.stderr)
 
 
 class _ToStderr(logging.Handler):

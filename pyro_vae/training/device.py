@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from pyro_vae.processes import world_size
 from pyro_vae.processes.group import agreed, local_processes, local_rank
-from pyro_vae.training.failures import TrainingError
+from pyro_vae.training.failures import DeviceError
 
 #: What torch raises where a device is unknown, missing, too old, out of memory or broken.
 _FAILURES = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)
@@ -27,7 +27,7 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     named, or all have the CPU.
 
     Raises:
-        TrainingError: the named device cannot be used; it says why, and which can.
+        DeviceError: the named device cannot be used; it says why, and which can.
     """
     if world_size() > 1:
         return _of_several(name)
@@ -47,7 +47,7 @@ def _of_several(name: str | torch.device | None) -> torch.device:
     All have CUDA devices, or all have the CPU: what each found is compared, whatever it is.
 
     Raises:
-        TrainingError: there is not one for each process, or one that was named fails.
+        DeviceError: there is not one for each process, or one that was named fails.
     """
     kind = str(name).partition(":")[0] if name is not None else _kind()
     own, state, reason = torch.device("cpu"), _CPU, ""
@@ -70,13 +70,13 @@ def _of_several(name: str | torch.device | None) -> torch.device:
             state, reason = _FAILED, _reason(error)
     worst, best = agreed(state, -state)
     if worst == _REFUSED:
-        raise TrainingError(reason or "Another process has no device: see what it says.")
+        raise DeviceError(reason or "Another process has no device: see what it says.")
     if worst == -best and worst != _FAILED:
         return own
     if state != _FAILED:
         reason = "another process has none that works"
     if name is not None and kind == "cuda":
-        raise TrainingError(f"The device 'cuda' cannot be used here: {reason}. Choose cpu.")
+        raise DeviceError(f"The device 'cuda' cannot be used here: {reason}. Choose cpu.")
     if kind == "cuda":
         logger.warning(_UNUSED, f"cuda:{local_rank()}", reason)
     return torch.device("cpu")
@@ -89,14 +89,23 @@ def _kind() -> str:
 def _named(name: str | torch.device) -> torch.device:
     try:
         return _tried(name)
-    except TrainingError:
+    except DeviceError:
         raise
     except _FAILURES as error:
+        reason = _reason(error) if _is_device(name) else "torch knows no such device"
         usable = " or ".join([*filter(_works, _accelerators()), "cpu"])
-        raise TrainingError(
-            f"The device {str(name)!r} cannot be used here: {_reason(error)}. Choose {usable}, or "
-            "name none."
+        raise DeviceError(
+            f"The device {str(name)!r} cannot be used here: {reason}. Choose {usable}, or name "
+            "none."
         ) from None
+
+
+def _is_device(name: str | torch.device) -> bool:
+    try:
+        torch.device(name)
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 def _accelerators() -> list[str]:
@@ -121,12 +130,12 @@ def _tried(name: str | torch.device) -> torch.device:
     """Return a device that computes what networks need: sums, products and convolutions.
 
     Raises:
-        TrainingError: it holds no numbers.
+        DeviceError: it holds no numbers.
         Exception: it fails; one of `_FAILURES`.
     """
     x = torch.ones(4, 4, device=name)
     if x.device.type == "meta":
-        raise TrainingError("The device 'meta' holds shapes alone, and no numbers to train with.")
+        raise DeviceError("The device 'meta' holds shapes alone, and no numbers to train with.")
     image = x[None, None]
     total = (x @ x).sum() + F.conv2d(image, image).sum()
     if total.item() != 80:  # Reading it waits for the device, whose errors come late.

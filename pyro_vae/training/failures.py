@@ -18,6 +18,12 @@ class TrainingError(PyroVAEError, RuntimeError):
     exit_code = 1
 
 
+class DeviceError(TrainingError):
+    """A device that was named cannot be used."""
+
+    exit_code = 2
+
+
 class Diverged(TrainingError):
     """A loss, a gradient or a weight is no longer a finite number."""
 
