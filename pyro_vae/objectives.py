@@ -1,7 +1,8 @@
 r"""Objectives: the bounds on log p(x) that training maximizes.
 
-An objective is a callable of a model, images (B, C, H, W) and a weight beta. It returns a `Bound`,
-whose `loss` is minimized. The evidence lower bound has two terms,
+An objective is a callable of a model, images (B, C, H, W), a weight beta and the fraction of the
+training that is done. It returns a `Bound`, whose `loss` is minimized. The evidence lower bound has
+two terms,
 
 .. math::
 
@@ -62,6 +63,18 @@ class Objective(Checked):
 
     Attributes:
         runs_program: whether all it computes of the model is in its Pyro program and guide.
+
+    Example:
+        >>> class Centered(Objective):
+        ...     def __call__(self, vae, x, beta=1.0, elapsed=1.0):
+        ...         bound = ELBO()(vae, x, beta)
+        ...         penalty = vae.posterior(x).mean.square().sum(-1).mean()
+        ...         return bound._replace(loss=bound.loss + 0.1 * penalty)
+        >>> from pyro_vae.recipes import fashion_conv
+        >>> vae, x = fashion_conv.build((1, 8, 8)), torch.rand(5, 1, 8, 8)
+        >>> bound = Centered()(vae, x)
+        >>> bool(bound.loss > bound.distortion + bound.rate)
+        True
     """
 
     runs_program: bool = False

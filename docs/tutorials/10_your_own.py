@@ -290,7 +290,8 @@ assert error < 0.75 * (mean_image - x_test).square().sum((1, 2, 3)).mean()
 #    fit(vae, training, callbacks=[log])
 #
 # If you would rather write the loop yourself, it is that of page 3. An *objective* is
-# called with the model and a batch, and returns the loss and its two parts:
+# called with the model, a batch and the weight of the rate (in `fit` also with `elapsed`, the
+# fraction of the training that is done), and returns the loss and its two parts:
 
 objective = objectives.ELBO()
 optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-4)

@@ -1,5 +1,6 @@
 """The training loop: one, for every model, objective and data set."""
 
+import inspect
 import logging
 import math
 import time
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae._arguments import in_short
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae.data import ImageData
 from pyro_vae.errors import ArgumentError
 from pyro_vae.evaluation import has_elbo
 from pyro_vae.evaluation.fitting import as_images
-from pyro_vae.objectives import Objective
+from pyro_vae.objectives import Bound, Objective, ObjectiveError
 from pyro_vae.processes import is_first, joined, world_size
 from pyro_vae.processes.group import align, by_first, do_first, first_only
 from pyro_vae.slots import check_slots, check_support
@@ -40,7 +42,7 @@ from pyro_vae.training.state import State
 from pyro_vae.training.step import Step
 from pyro_vae.training.stopping import Stop, Stopped, stopping
 from pyro_vae.training.totals import Record
-from pyro_vae.vae import VAE
+from pyro_vae.vae import VAE, name_of
 
 #: Fewer validation images than these cannot tell which epoch was best.
 FEW_TO_JUDGE = 10
@@ -277,9 +279,26 @@ def check_callbacks(
 
 @torch.no_grad()
 def check_objective(vae: VAE, x: Tensor, objective: Objective, beta: float) -> None:
-    """Try an objective on a few images, before anything is written."""
+    """Try an objective on a few images, before anything is written.
+
+    Raises:
+        ObjectiveError: it takes or returns something else than an objective does.
+    """
+    name, given = name_of(objective), (vae, x, beta, 0.0)
+    try:
+        inspect.signature(objective).bind(*given)
+    except TypeError:
+        raise ObjectiveError(
+            f"{name} must take what an objective takes: (vae, x, beta=1.0, elapsed=1.0), where "
+            "elapsed is the fraction of the training that is done."
+        ) from None
     with evaluating(vae), seeded(0, x.device):
-        objective(vae, x, beta)
+        found: object = objective(*given)
+    if not isinstance(found, Bound):
+        raise ObjectiveError(
+            f"{name} must return pyro_vae.objectives.Bound(loss, distortion, rate), got "
+            f"{in_short(found)}."
+        )
 
 
 def initialize_prior(vae: VAE, images: ImageData, count: int = 5000) -> None:
