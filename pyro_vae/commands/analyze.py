@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     settings = options().read(arguments)
     experiments = [
-        Experiment.open(run, trust=settings.trust, data=settings.data)
+        Experiment.open(
+            run, trust=settings.trust, data=settings.data, skip_corrupt=settings.skip_corrupt
+        )
         for run in dict.fromkeys(settings.run)
     ]
     subjects = [subject(experiment, settings) for experiment in experiments]
@@ -108,6 +110,7 @@ def options() -> Parser:
         "other images (default: RUN/analysis_of_NAME)",
     )
     result.add_argument("--data", type=str | None, help=DATA)
+    result.add_argument("--skip-corrupt", action="store_true", help=OPTIONS["skip_corrupt"].help)
     result.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     return result
 

@@ -1,16 +1,16 @@
 """`pyro-vae evaluate`: a trained run on its test images, each number with its unit."""
 
 import json
-from argparse import RawDescriptionHelpFormatter
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
 from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
+from pyro_vae.experiments.configuration import Formatter
 from pyro_vae.experiments.options import OPTIONS
+from pyro_vae.experiments.parsing import Parser
 from pyro_vae.training import choose_device
 
 DESCRIPTION = """Evaluate a run on its test images: ELBO, distortion, rate, each with its unit.
@@ -29,11 +29,11 @@ def main(arguments: list[str]) -> None:
     """Evaluate what the command line asks for."""
     keep_freed_memory()
     called = program("evaluate")
-    parser = ArgumentParser(
+    parser = Parser(
         prog=called,
         usage="%(prog)s RUN [options]",
         description=DESCRIPTION.format(program=called),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
     )
     parser.add_argument("run", type=str, help="folder of a trained run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -48,9 +48,12 @@ def main(arguments: list[str]) -> None:
         "--images", type=PositiveInt | None, help="evaluate the first IMAGES test images only"
     )
     parser.add_argument("--data", type=str | None, help=DATA)
+    parser.add_argument("--skip-corrupt", action="store_true", help=OPTIONS["skip_corrupt"].help)
     parser.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
-    settings = parser.parse_args(arguments)
-    experiment = Experiment.open(settings.run, trust=settings.trust, data=settings.data)
+    settings = parser.read(arguments)
+    experiment = Experiment.open(
+        settings.run, trust=settings.trust, data=settings.data, skip_corrupt=settings.skip_corrupt
+    )
     vae = experiment.load().to(choose_device(settings.device))
     numbers = experiment.evaluate(vae, settings.samples, settings.images)
     print(json.dumps(numbers) if settings.json else as_text(numbers))

@@ -76,6 +76,7 @@ def add_images(result: Parser, default: str | None = None) -> None:
         "a data set's name, a folder, an array file or one image (default: the run's, where they "
         "were)",
     )
+    result.add_argument("--skip-corrupt", action="store_true", help=OPTIONS["skip_corrupt"].help)
     result.add_argument(
         "--part",
         type=str | None,
@@ -98,7 +99,12 @@ def folder_of(parser: Parser, settings: Namespace) -> Path:
 def opened(settings: Namespace) -> tuple[Experiment, VAE]:
     """Return the run that the command line names, and its model where it is to compute."""
     keep_freed_memory()
-    experiment = Experiment.open(settings.run, trust=settings.trust, data=settings.get("data"))
+    experiment = Experiment.open(
+        settings.run,
+        trust=settings.trust,
+        data=settings.get("data"),
+        skip_corrupt=settings.get("skip_corrupt", False),
+    )
     return experiment, experiment.load().to(choose_device(settings.get("device")))
 
 

@@ -98,7 +98,12 @@ class Experiment:
 
     @classmethod
     def open(
-        cls, folder: str | Path, *, trust: bool = False, data: str | None = None
+        cls,
+        folder: str | Path,
+        *,
+        trust: bool = False,
+        data: str | None = None,
+        skip_corrupt: bool = False,
     ) -> "Experiment":
         """Open the experiment in a run folder, which may come from anybody.
 
@@ -107,6 +112,7 @@ class Experiment:
             trust: import the user's own parts that its configuration names, and run their code.
             data: where its data are now, or other data, which are sized and read like its own, and
                 are all test images unless they have parts of their own.
+            skip_corrupt: leave out image files that cannot be read, with a warning.
 
         Raises:
             ConfigurationError: the folder holds no run, or one that needs to be trusted.
@@ -117,6 +123,7 @@ class Experiment:
         settings = configuration.settings
         if settings.data_dir is not None and not Path(settings.data_dir).is_dir():
             settings.data_dir = None  # No folder is made where the file says.
+        settings.skip_corrupt |= skip_corrupt
         record = kept_data(run)
         configuration = _as_before(configuration, record)
         if data is not None:
@@ -149,11 +156,21 @@ class Experiment:
         if self.configuration.later:
             tell_later(self.run, self._loaded, self.record, own=not self.on_other_data)
         elif self.record and (changes := self.record.changes(self._summary)):
-            warn_once(
-                f"The data are not those that {self.run.folder} was trained on: "
-                f"{'; '.join(changes)}."
-            )
+            told = f"The data are not those that {self.run.folder} was trained on"
+            told = f"{told}: {'; '.join(changes)}."
+            if self.configuration.settings.resume and self._are_others(self.record):
+                raise ConfigurationError(
+                    f"{told} --resume continues with the same images: train on these in another "
+                    f"folder (--out), from its weights if you like (--start-from "
+                    f"{self.run.folder})."
+                )
+            warn_once(told)
         return self._loaded
+
+    def _are_others(self, record: DataRecord) -> bool:
+        """Whether changed data are other ones, and not the same that have grown, say."""
+        named = self.recipe.data != record.data
+        return named or tuple(self._loaded.image_shape) != tuple(record.shape)
 
     @cached_property
     def _summary(self) -> dict[str, Part]:
@@ -437,8 +454,18 @@ def resumed(folder: Path, arguments: Sequence[str]) -> Configuration:
 
 
 def _require(run: Run) -> None:
-    if not run.exists() or not run.configuration.exists():
+    folder = run.folder
+    if run.exists() and run.configuration.exists():
+        return
+    if folder.is_file():
+        raise ConfigurationError(f"{folder} is a file: name the folder of a run.")
+    others = [each.parent for each in sorted(folder.glob(f"*/{run.configuration.name}"))]
+    if runs := [str(each) for each in others if Run(each).exists()]:
+        more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
         raise ConfigurationError(
-            f"{run.folder} holds no run: train one there with "
-            f"`{program('train')} --out {shlex.quote(str(run.folder))}`."
+            f"{folder} holds no run, but folders of runs: name one of {', '.join(runs[:5])}{more}."
         )
+    raise ConfigurationError(
+        f"{folder} holds no run: train one there with "
+        f"`{program('train')} --out {shlex.quote(str(folder))}`."
+    )

@@ -116,7 +116,7 @@ def read_parts(
     faults: dict[Frame, str] = {}
     headers = _headers(paths, faults)
     if not headers:
-        raise _unreadable(faults, len(paths), source)
+        raise DataError(f"{_unreadable(faults, len(paths), source)}\nRepair or replace them")
     if (options.given.frames or "all") == "all":
         listed = {part: files.unfolded(headers) for part, files in listed.items()}
     parts = _divided(name, listed, options, source)
@@ -428,7 +428,8 @@ def _infer_size(headers: dict[Path, Header], source: str) -> tuple[int, int]:
     side = median_low(min(header.size) for header in headers.values())
     say(
         f"{source}: images of {len(sizes)} sizes, each cropped to its central square and resized "
-        f"to {side}×{side}, the median of the shorter sides; choose another size with size="
+        f"to {side}×{side}, the median of the shorter sides; choose another size with size= "
+        "(--size)"
     )
     return side, side
 
@@ -452,13 +453,15 @@ def _report_faults(faults: dict[Frame, str], count: int, options: LoadOptions, s
     """Raise an error about files that cannot be read; warn of them if they are to be skipped."""
     if not faults:
         return
-    error = _unreadable(faults, count, source)
+    told = _unreadable(faults, count, source)
     if not options.skip_corrupt or len(faults) == count:
-        raise error
-    warn(f"skipped: {error}")
+        raise DataError(
+            f"{told}\nRepair or remove them, or skip them with skip_corrupt=True (--skip-corrupt)"
+        )
+    warn(f"skipped: {told}")
 
 
-def _unreadable(faults: dict[Frame, str], count: int, source: str) -> DataError:
+def _unreadable(faults: dict[Frame, str], count: int, source: str) -> str:
     ordered = sorted(faults.items())
     lines = [
         f"  - {shown_path(frame.suffixed(str(frame.path)))}: {reason}"
@@ -466,8 +469,4 @@ def _unreadable(faults: dict[Frame, str], count: int, source: str) -> DataError:
     ]
     if len(ordered) > _LISTED:
         lines.append(f"  - and {len(ordered) - _LISTED} more")
-    return DataError(
-        f"{source}: {len(faults)} of {count} images cannot be read:\n"
-        + "\n".join(lines)
-        + "\nRepair or remove them, or skip them with skip_corrupt=True (--skip-corrupt)"
-    )
+    return "\n".join([f"{source}: {len(faults)} of {count} images cannot be read:", *lines])
