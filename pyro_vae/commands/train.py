@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from itertools import pairwise
@@ -23,10 +24,13 @@ from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.fitting import described
 from pyro_vae.experiments.folders import claimed
+from pyro_vae.experiments.parsing import options_in
+from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.outputs import encode, score
 from pyro_vae.processes import alone, is_first, joined, leave
 from pyro_vae.processes.group import by_first, do_first
 from pyro_vae.recipes import AUTO, listing
+from pyro_vae.slots import check_slots
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged
 from pyro_vae.vae import VAE
@@ -87,9 +91,18 @@ def asks_for_recipes(arguments: list[str]) -> bool:
 
 
 def with_images(arguments: list[str]) -> list[str]:
-    """Return the arguments with a path that stands first as `--data`."""
+    """Return the arguments with a path that stands first as `--data`.
+
+    Raises:
+        ConfigurationError: others are named there.
+    """
     first, *rest = arguments or [""]
-    return ["--data", first, *rest] if first and not first.startswith("-") else arguments
+    if not first or first.startswith("-"):
+        return arguments
+    for name, value in options_in(rest):
+        if name == "data":
+            raise ConfigurationError(f"Images are named twice: {first} and --data {value}.")
+    return ["--data", first, *rest]
 
 
 def learn(experiment: Experiment) -> dict[str, Any]:
@@ -142,6 +155,8 @@ def train(experiment: Experiment) -> VAE:
         print(f"No validation images are held out: the test images {roles}, and judge the result.")
     vae = experiment.build()
     if not experiment.configuration.settings.resume:
+        with warnings.catch_warnings(action="ignore"):  # What `fit` says, it says later.
+            check_slots(vae, experiment.parts[0].as_float(slice(0, 4)))
         do_first(lambda: show_untrained(experiment, vae))
     snapshots = Snapshots(experiment)
     experiment.train(vae, callbacks=[snapshots])
@@ -274,7 +289,8 @@ def kept_weights(experiment: Experiment) -> str:
             " Later ones fit the training images only: fewer epochs, more images or a smaller "
             "model may do better."
         )
-    return f"  Weights of epoch {best} of {len(losses)}, the best on the validation images.{late}\n"
+    images = "validation" if experiment.held_out else "test"
+    return f"  Weights of epoch {best} of {len(losses)}, the best on the {images} images.{late}\n"
 
 
 def conclude(experiment: Experiment, numbers: str, seconds: float, earlier: float = 0.0) -> None:
@@ -295,7 +311,8 @@ def conclude(experiment: Experiment, numbers: str, seconds: float, earlier: floa
     if experiment.configuration.settings.skip_pictures:
         folder = shlex.quote(str(run.folder))
         command = f"{program('analyze')} {folder}{experiment.trust_flag}"
-        where = {"pictures": f"none yet: `{command}` draws them"}
+        drawn = any(run.folder.glob("*.png"))
+        where = {"pictures": f"{'of before' if drawn else 'none yet'}: `{command}` draws them"}
     where |= {
         "trained model": run.weights,
         "history": run.history,

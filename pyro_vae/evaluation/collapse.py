@@ -132,7 +132,8 @@ def verdict(rate: float, active: Natural, latent_size: Count, values: Count | No
         >>> verdict(rate=5.3, active=2, latent_size=2)
         'Not collapsed: 2 of 2 latent dimensions are active (rate 5.30 nats).'
     """
-    units = f"{active} of {latent_size} latent dimensions are active"
+    dimensions = f"latent dimension{'s' * (latent_size != 1)} {'is' if active == 1 else 'are'}"
+    units = f"{active} of {latent_size} {dimensions} active"
     sentences: dict[Collapse, str] = {
         "none": f"Not collapsed: {units} (rate {rate:.2f} nats).",
         "partial": f"Partly collapsed: {units}; the others match the prior (rate {rate:.2f} nats).",
