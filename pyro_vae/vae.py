@@ -24,7 +24,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_vae._arguments import Batch, Checked, Images, Latents, Natural, checked, in_short
+from pyro_vae._arguments import Batch, Checked, Count, Images, Latents, checked, in_short
 from pyro_vae._modes import evaluating, seeded
 from pyro_vae._module import device_of
 from pyro_vae._notebook import SHOWN, picture_of
@@ -150,7 +150,7 @@ class VAE(Checked, nn.Module):
 
     @checked
     @torch.no_grad()
-    def sample(self, n: Natural) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """Return n new images, (n, C, H, W) in [0, 1].
 
         They are the likelihood's mean at draws from the prior, or a draw where it has no mean.

@@ -26,6 +26,7 @@ from pyro_vae.analysis import PICTURES, Choices, Subject, comparison, draw, trai
 from pyro_vae.analysis.pages import report
 from pyro_vae.analysis.pages.page import document
 from pyro_vae.commands import analyze as analyze_command
+from pyro_vae.commands.compare import trade_off
 from pyro_vae.data import Dataset
 from pyro_vae.evaluation import evaluate
 from pyro_vae.evaluation.table import ROWS
@@ -432,6 +433,17 @@ def test_several_runs_are_compared(runs, tmp_path, capsys):
     numbers = [json.loads(Run(run).evaluation.read_text())["elbo"] for run in runs]
     assert elbo.split()[1:3] == [f"{number:.2f}" for number in numbers]
     assert elbo in said and numbers[0] != numbers[1]
+
+
+def test_distortions_on_different_scales_are_not_drawn_together(tmp_path, capsys):
+    numbers = {
+        "first": {"distortion": 90.0, "rate": 8.0, "measure": "mass"},
+        "second": {"distortion": -50.0, "rate": 3.0, "measure": "density"},
+    }
+    assert trade_off(numbers, tmp_path) == [] == list(tmp_path.iterdir())
+    assert "not drawn: these distortions are on different scales" in capsys.readouterr().out
+    numbers["second"]["measure"] = "mass"
+    assert trade_off(numbers, tmp_path) == list(tmp_path.iterdir()) != []
 
 
 @pytest.mark.parametrize(

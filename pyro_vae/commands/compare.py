@@ -105,13 +105,16 @@ def evaluated(experiment: Experiment, device: str | None) -> dict[str, Any]:
 
 
 def trade_off(numbers: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Draw distortion against rate of all runs that have both."""
+    """Draw distortion against rate of all runs that have both, if on one scale."""
     points = [
         (label, each["distortion"], each["rate"])
         for label, each in numbers.items()
         if each.get("distortion") is not None and each.get("rate") is not None
     ]
     if not points:
+        return []
+    if len({numbers[label].get("measure") for label, *_ in points}) > 1:
+        tqdm.write("rate_distortion is not drawn: these distortions are on different scales")
         return []
     path = folder / "rate_distortion.png"
     points.sort(key=lambda point: point[2])

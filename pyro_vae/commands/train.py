@@ -30,7 +30,7 @@ from pyro_vae.outputs import encode, score
 from pyro_vae.processes import alone, is_first, joined, leave
 from pyro_vae.processes.group import by_first, do_first
 from pyro_vae.recipes import AUTO, listing
-from pyro_vae.slots import check_slots
+from pyro_vae.slots import check_slots, check_support
 from pyro_vae.training import Record, Stopped, stopping
 from pyro_vae.training.failures import Diverged
 from pyro_vae.vae import VAE
@@ -155,8 +155,10 @@ def train(experiment: Experiment) -> VAE:
         print(f"No validation images are held out: the test images {roles}, and judge the result.")
     vae = experiment.build()
     if not experiment.configuration.settings.resume:
+        images = experiment.parts[0]
         with warnings.catch_warnings(action="ignore"):  # What `fit` says, it says later.
-            check_slots(vae, experiment.parts[0].as_float(slice(0, 4)))
+            check_support(vae, images)
+            check_slots(vae, images.as_float(slice(0, 4)))
         do_first(lambda: show_untrained(experiment, vae))
     snapshots = Snapshots(experiment)
     experiment.train(vae, callbacks=[snapshots])

@@ -147,7 +147,7 @@ def encode(
         ... )
         >>> codes = encode(vae, data.load("digits"))
         >>> codes
-        Codes of 1797 images in 2 dimensions
+        Codes of 1,797 images in 2 dimensions
         >>> list(codes.columns())
         ['file', 'part', 'class', 'mean_1', 'mean_2', 'scale_1', 'scale_2']
     """
