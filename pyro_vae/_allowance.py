@@ -17,9 +17,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 from pyro_vae.errors import PyroVAEError
 
 #: What an operation counts for, however small: this bounds their number, too.
-_LEAST = 1000
+_LEAST = 10_000
 #: The size of what these return depends on values; it is at most a few times that of what they get.
 _SELECTING = ("unique_dim", "nonzero")
+#: These change a tensor in place, and its size.
+_GROWING = ("resize_", "resize_as_", "set_")
 #: These return a square for a side.
 _SQUARE = ("eye", "diag_embed")
 
@@ -32,7 +34,7 @@ class Allowance(TorchDispatchMode):
     """A context in which tensors of a limited number of values are made, those that end included.
 
     Args:
-        values: the number; an operation counts for a thousand at least.
+        values: the number; an operation counts for ten thousand at least.
     """
 
     def __init__(self, values: int) -> None:
@@ -51,14 +53,15 @@ class Allowance(TorchDispatchMode):
         if _at_most(func, args, kwargs) > self.left and _sized(func, args, kwargs) > self.left:
             raise TooLargeError("more memory is asked for than its weights account for")
         result = func(*args, **kwargs)
-        self.left -= max(_LEAST, _values(result))
+        many = len(result) if isinstance(result, list | tuple) else 1
+        self.left -= max(_LEAST * many, _values(result))
         return result
 
 
 def _takes_nothing(func: Any) -> bool:
     """Return whether an operation returns what it was given, or a view of it."""
     name = _name(func)
-    return func.is_view or (name.endswith("_") and name != "resize_")
+    return (func.is_view and name != "unbind") or (name.endswith("_") and name not in _GROWING)
 
 
 def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
@@ -67,6 +70,8 @@ def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float
     An elementwise operation returns what its arguments are broadcast to; of any other, all sizes
     are multiplied that it is given.
     """
+    if _name(func) == "unbind":  # A tensor that is iterated over becomes many.
+        return _LEAST * args[0].shape[args[1] if len(args) > 1 else 0]
     given = tree_leaves((args, kwargs))
     tensors = [each for each in given if isinstance(each, Tensor)]
     if torch.Tag.pointwise in func.tags:
@@ -82,6 +87,8 @@ def _sized(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
     """Return the number of values of a result, found without values; infinity if that cannot be."""
     if _name(func) in _SELECTING:
         return 4 * _values(args)
+    if _name(func) in (*_GROWING, "unbind"):
+        return math.inf  # Neither tells, or needs to.
 
     def without_memory(value: Any) -> Any:
         return value.to("meta") if isinstance(value, Tensor) else value

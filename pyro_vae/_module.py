@@ -5,16 +5,19 @@ import sys
 from numbers import Integral, Real
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pyro_vae._arguments import constructor_arguments
-from pyro_vae._spelling import current
+from pyro_vae._spelling import current_names
 from pyro_vae.errors import PyroVAEError
 
 PACKAGE = __name__.split(".")[0]
 #: Where the classes are defined that a file may name.
 _HOMES = tuple(f"{PACKAGE}.{room}" for room in ("priors", "likelihoods", "posteriors", "networks"))
+#: How many slots and networks a model may have, and the letters of a name that are shown.
+_MOST_MODULES, _LONGEST_NAME = 1000, 200
 
 
 class Module(nn.Module):
@@ -43,7 +46,9 @@ def describe(value: Any, seen: dict[int, int] | None = None) -> Any:
     shares it again. A part from outside this library is only named, and `build` cannot rebuild it.
     """
     seen = {} if seen is None else seen
-    if isinstance(value, list | tuple):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple | range):
         return [describe(item, seen) for item in value]
     if isinstance(value, dict):
         return {"items": {key: describe(item, seen) for key, item in value.items()}}
@@ -74,6 +79,7 @@ def build(description: Any, made: list[Module] | None = None) -> Any:
 
     Raises:
         ForeignError: the description names anything else.
+        DescriptionError: it describes more than a model has.
     """
     made = [] if made is None else made
     if isinstance(description, list):
@@ -85,12 +91,18 @@ def build(description: Any, made: list[Module] | None = None) -> Any:
     if "same" in description:
         return made[description["same"]]
     if "foreign" in description:
-        raise ForeignError(description["foreign"])
-    described = current(description["arguments"])
+        raise ForeignError(str(description["foreign"])[:_LONGEST_NAME])
+    if len(made) >= _MOST_MODULES:
+        raise DescriptionError(f"more than {_MOST_MODULES:,} modules are described")
+    described = current_names(description["arguments"])
     arguments = {key: build(item, made) for key, item in described.items()}
     module = _find(description["class"])(**arguments)
     made.append(module)
     return module
+
+
+class DescriptionError(PyroVAEError, ValueError):
+    """A description is none that `describe` makes."""
 
 
 class ForeignError(PyroVAEError, ValueError):

@@ -41,6 +41,11 @@ def current(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved settings with today's names, and what they hold as it is."""
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
+
+
 def with_current_options(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command line with today's names; warn of old ones.
 

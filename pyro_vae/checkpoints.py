@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from pyro_vae._allowance import Allowance
+from pyro_vae._arguments import in_short
 from pyro_vae._files import previous
 from pyro_vae._module import ForeignError, build, describe
 from pyro_vae._spelling import old_names
@@ -29,8 +30,9 @@ SLOTS = ("posterior", "prior", "likelihood")
 BEST = Path("model_weights") / "best_vae.pt"
 """Where a run folder keeps its best weights."""
 #: The values that may be made to rebuild a model, and more for each that its file holds. A mixture
-#: of Gaussians makes seven for each of its weights, most of them in vain, and others two.
-_VALUES, _VALUES_FOR_EACH = 10**7, 20
+#: of Gaussians makes seven for each of its weights, most of them in vain, and others two; a prior
+#: that shares the decoder runs it once, and a flow makes squares of its outputs.
+_VALUES, _VALUES_FOR_EACH = 10**8, 20
 
 
 class CheckpointError(PyroVAEError, ValueError):
@@ -134,9 +136,14 @@ def rebuilt(saved: Mapping[str, Any], path: str | Path, **slots: Any) -> VAE:
     stored = sum(each.numel() for each in tree_leaves(held) if isinstance(each, Tensor))
     with Allowance(_VALUES + _VALUES_FOR_EACH * stored):
         vae = _made(saved, path, slots)
+    kinds = {each.dtype for each in saved["weights"].values() if each.is_floating_point()}
+    if len(kinds) == 1:  # It was saved in another precision, perhaps.
+        vae.to(*kinds)
     described = {slot: getattr(vae, slot) for slot in SLOTS if slot not in slots}
     _compare(nn.ModuleDict(described).state_dict(), saved["weights"], path)
     give_weights(vae, saved["weights"], f"The weights in {path}")
+    for name in not_finite(vae.state_dict()):  # One of double precision may not fit here.
+        raise CheckpointError(f"{path} holds weights that are not finite here: {name}.")
     return vae.eval()
 
 
@@ -209,14 +216,15 @@ __getattr__ = old_names(__name__, {"read": contents})
 def _check_structure(found: Any, path: str | Path) -> None:
     if not isinstance(found, dict) or not {"slots", "weights"} <= found.keys():
         raise CheckpointError(f"{path} was written by torch, but it is not a checkpoint.")
-    if found.get("format", 0) not in range(FORMAT + 1):
+    version = found.get("format", 0)
+    if type(version) is not int or version not in range(FORMAT + 1):
         raise CheckpointError(
-            f"{path} has the format {found['format']!r} of another version of pyro_vae; this one "
+            f"{path} has the format {in_short(version)} of another version of pyro_vae; this one "
             f"reads formats up to {FORMAT}: update it (pip install --upgrade pyro-vae)."
         )
     slots, weights = found["slots"], found["weights"]
     sound = isinstance(slots, dict) and isinstance(weights, dict) and set(slots) == set(SLOTS)
-    if not sound or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not sound or not all(type(k) is str and type(v) is Tensor for k, v in weights.items()):
         raise CheckpointError(f"{path} is not a checkpoint: its slots or weights are missing.")
     for name in not_finite(weights):
         raise CheckpointError(f"{path} holds weights that are not finite: {name}.")
@@ -260,5 +268,5 @@ def _part(
     except Exception as error:
         raise CheckpointError(f"The {slot} in {path} cannot be rebuilt: {error}") from error
     if not callable(part):
-        raise CheckpointError(f"The {slot} in {path} is not a distribution's: {part!r}.")
+        raise CheckpointError(f"The {slot} in {path} is not a distribution's: {in_short(part)}.")
     return part

@@ -7,7 +7,9 @@ import random
 import subprocess
 import sys
 import zipfile
+from typing import Any
 
+import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
@@ -328,17 +330,16 @@ def test_what_is_large_and_whole_is_rebuilt(tmp_path, large):
         ("prior", priors.MixtureOfGaussians(2, 3), {"latent_size": 10**4, "components": 10**4}),
         ("prior", priors.NormalizingFlow(2), {"latent_size": 10**3, "transforms": 16}),
         ("prior", priors.NormalizingFlow(2), {"hidden": 5000}),
-        ("prior", priors.VampPrior(2, 3), {"components": 10**6}),
         ("posterior", of_flow(), {"transforms": 1000}),
         (
             "posterior",
             of_flow(),
-            {"encoder": describe(networks.MLPEncoder((1, 100, 100), (2000,)))},
+            {"encoder": describe(networks.MLPEncoder((1, 400, 400), (2000,)))},
         ),
         (
             "posterior",
             of_flow(),
-            {"latent_size": describe(networks.MLPDecoder(1000, (1, 150, 150)))},
+            {"latent_size": describe(networks.MLPDecoder(1000, (1, 500, 500)))},
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -353,6 +354,92 @@ def test_a_small_file_does_not_take_much_memory(tmp_path, slot, small, altered_t
     passed = {"posterior": small_vae().posterior} if of_ones_own and slot == "prior" else {}
     with pytest.raises(CheckpointError, match="more memory is asked for"):
         checkpoints.load(tmp_path / "vae.pt", **passed)
+
+
+@pytest.mark.parametrize("of_ones_own", [False, True])
+def test_pseudo_inputs_that_are_not_stored_are_not_made(tmp_path, of_ones_own):
+    shape = (3, 32, 32)
+    posterior = posteriors.DiagonalNormal(networks.ConvEncoder(shape, (4,)), 2)
+    likelihood = likelihoods.Normal(networks.ConvDecoder(2, shape, (4,)))
+    checkpoints.save(VAE(priors.VampPrior(2, 3), likelihood, posterior), tmp_path / "vae.pt")
+    found = checkpoints.contents(tmp_path / "vae.pt")["slots"]["prior"]
+    found["arguments"]["components"] = 150_000
+    altered(tmp_path / "vae.pt", prior=found)
+    with pytest.raises(CheckpointError, match="more memory is asked for"):
+        checkpoints.load(tmp_path / "vae.pt", **{"posterior": posterior} if of_ones_own else {})
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_precision_keeps_it(tmp_path, kind):
+    vae = small_vae().to(kind).eval()
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    found, x = checkpoints.load(tmp_path / "vae.pt"), torch.rand(3, 1, 8, 8, dtype=kind)
+    assert torch.equal(found.reconstruct(x), vae.reconstruct(x))
+    assert found.reconstruct(x).dtype == kind
+
+
+def test_arrays_and_ranges_as_arguments_come_back(tmp_path):
+    prior = priors.Normal(2, loc=np.array([1.0, 2.0]), scale=np.array([3.0, 4.0]))
+    encoder = networks.MLPEncoder((1, 8, 8), hidden=range(4, 6))
+    vae = small_vae(prior=prior, posterior=posteriors.DiagonalNormal(encoder, 2))
+    checkpoints.save(vae, tmp_path / "vae.pt")
+    found = checkpoints.load(tmp_path / "vae.pt")
+    assert found.prior().mean.tolist() == [1, 2]
+    assert [each.out_features for each in found.posterior.encoder.layers[1::2]] == [4, 5]
+
+
+def odd_contents() -> dict[str, Any]:
+    """What a file may be made to hold, by name: a function of its contents."""
+    text, nested = "x" * 10**5, torch.nested.nested_tensor([torch.ones(2)])
+    weights = {"prior.loc": torch.ones(2)}
+    spoiled = torch.ones(2)
+    spoiled.numel = 7
+    modules = {"class": "pyro_vae.networks.Encoder", "arguments": {}}
+    return {
+        "a long text, again and again": lambda found: found | {"format": [text] * 10**4},
+        "a tensor as its format": lambda found: found | {"format": torch.ones(2)},
+        "a weight without a name": lambda found: found | {"weights": {3: torch.ones(2)}},
+        "a nested tensor": lambda found: found | {"weights": weights | {"a": nested}},
+        "a tensor of 8 bits": lambda found: (
+            found | {"weights": weights | {"a": torch.ones(2).to(torch.float8_e4m3fn)}}
+        ),
+        "a tensor with an attribute": lambda found: found | {"weights": weights | {"a": spoiled}},
+        "a tensor without values": lambda found: (
+            found | {"weights": weights | {"a": torch.ones(2, device="meta")}}
+        ),
+        "bytes": lambda found: found | {"format": b"0"},
+        "modules without end": lambda found: (
+            found | {"slots": found["slots"] | {"prior": [modules] * 10**4}}
+        ),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", odd_contents())
+def test_odd_contents_are_refused_in_words(tmp_path, name):
+    path = tmp_path / "vae.pt"
+    checkpoints.save(small_vae(), path)
+    torch.save(odd_contents()[name](checkpoints.contents(path)), path)
+    with pytest.raises(CheckpointError):
+        checkpoints.load(path)
+
+
+def test_torch_reads_nothing_but_what_was_verified(tmp_path):
+    """It finds the records of a file in its own ways, and would read another file than we do."""
+    path, vae = tmp_path / "vae.pt", small_vae()
+    checkpoints.save(vae, path)
+    sound, found = path.read_bytes(), checkpoints.contents(path)
+    for value in found["weights"].values():
+        value.fill_(1)
+    torch.save(found, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes() + sound)  # Torch would begin at the first byte.
+    loaded = checkpoints.load(path).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in vae.state_dict().items())
+    path.write_bytes(sound)
+    with zipfile.ZipFile(path, "a") as archive:  # Torch would not tell it from the other.
+        archive.writestr("vae/DATA.pkl", archive.read(archive.namelist()[0]))
+    with pytest.raises(CheckpointError, match="no single description"):
+        checkpoints.load(path)
 
 
 def test_a_hundred_thousand_layers_are_not_built(tmp_path):
