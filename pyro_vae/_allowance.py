@@ -16,8 +16,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from pyro_vae.errors import PyroVAEError
 
-#: What an operation counts for, however small: this bounds their number, too.
-_LEAST = 10_000
 #: The size of what these return depends on values; it is at most a few times that of what they get.
 _SELECTING = ("unique_dim", "nonzero")
 #: These change a tensor in place, and its size.
@@ -31,15 +29,16 @@ class TooLargeError(PyroVAEError, ValueError):
 
 
 class Allowance(TorchDispatchMode):
-    """A context in which tensors of a limited number of values are made, those that end included.
+    """A context in which a limited number of tensors, and of values, is made in all.
 
     Args:
-        values: the number; an operation counts for ten thousand at least.
+        values: the number of values, those of tensors that end within the block included.
+        operations: the number of operations that make a tensor.
     """
 
-    def __init__(self, values: int) -> None:
+    def __init__(self, values: int, operations: int) -> None:
         super().__init__()
-        self.left = values
+        self.values, self.operations = values, operations
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -49,13 +48,21 @@ class Allowance(TorchDispatchMode):
         kwargs = kwargs or {}
         if _takes_nothing(func):
             return func(*args, **kwargs)
+        self.operations -= _pieces(func, args)
         # The first bound is quick and rough.
-        if _at_most(func, args, kwargs) > self.left and _sized(func, args, kwargs) > self.left:
+        too_large = _at_most(func, args, kwargs) > self.values
+        if self.operations < 0 or (too_large and _sized(func, args, kwargs) > self.values):
             raise TooLargeError("more memory is asked for than its weights account for")
         result = func(*args, **kwargs)
-        many = len(result) if isinstance(result, list | tuple) else 1
-        self.left -= max(_LEAST * many, _values(result))
+        self.values -= _values(result)
         return result
+
+
+def _pieces(func: Any, args: Any) -> int:
+    """Return how many tensors an operation makes: one that is iterated over becomes many."""
+    if _name(func) != "unbind":
+        return 1
+    return int(args[0].shape[args[1] if len(args) > 1 else 0])
 
 
 def _takes_nothing(func: Any) -> bool:
@@ -70,8 +77,6 @@ def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float
     An elementwise operation returns what its arguments are broadcast to; of any other, all sizes
     are multiplied that it is given.
     """
-    if _name(func) == "unbind":  # A tensor that is iterated over becomes many.
-        return _LEAST * args[0].shape[args[1] if len(args) > 1 else 0]
     given = tree_leaves((args, kwargs))
     tensors = [each for each in given if isinstance(each, Tensor)]
     if torch.Tag.pointwise in func.tags:
@@ -87,8 +92,8 @@ def _sized(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
     """Return the number of values of a result, found without values; infinity if that cannot be."""
     if _name(func) in _SELECTING:
         return 4 * _values(args)
-    if _name(func) in (*_GROWING, "unbind"):
-        return math.inf  # Neither tells, or needs to.
+    if _name(func) in _GROWING:
+        return math.inf
 
     def without_memory(value: Any) -> Any:
         return value.to("meta") if isinstance(value, Tensor) else value

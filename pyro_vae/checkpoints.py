@@ -33,6 +33,8 @@ BEST = Path("model_weights") / "best_vae.pt"
 #: of Gaussians makes seven for each of its weights, most of them in vain, and others two; a prior
 #: that shares the decoder runs it once, and a flow makes squares of its outputs.
 _VALUES, _VALUES_FOR_EACH = 10**8, 20
+#: The tensors that may be made, and more for each that the file holds: a flow makes seven.
+_OPERATIONS, _OPERATIONS_FOR_EACH = 10**4, 20
 
 
 class CheckpointError(PyroVAEError, ValueError):
@@ -134,7 +136,8 @@ def rebuilt(saved: Mapping[str, Any], path: str | Path, **slots: Any) -> VAE:
         raise CheckpointError(f"There is no slot {slot!r}. Known: {', '.join(SLOTS)}.")
     held = dict(saved["weights"]), saved["slots"]
     stored = sum(each.numel() for each in tree_leaves(held) if isinstance(each, Tensor))
-    with Allowance(_VALUES + _VALUES_FOR_EACH * stored):
+    values = _VALUES + _VALUES_FOR_EACH * stored
+    with Allowance(values, _OPERATIONS + _OPERATIONS_FOR_EACH * len(saved["weights"])):
         vae = _made(saved, path, slots)
     kinds = {each.dtype for each in saved["weights"].values() if each.is_floating_point()}
     if len(kinds) == 1:  # It was saved in another precision, perhaps.

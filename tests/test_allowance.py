@@ -32,6 +32,7 @@ LARGE = {
     "stacked": lambda: torch.cat([COLUMN.expand(-1, 1000)] * 10),
     "selected": lambda: COLUMN.expand(-1, 100)[INDICES],
     "resized": lambda: torch.empty(1).resize_(10**10),
+    "resized as another": lambda: torch.empty(1).resize_as_(COLUMN.expand(-1, 1000)),
     "a quasi-random sequence": lambda: torch.quasirandom.SobolEngine(1000).draw(10**7),
     "convolved": lambda: torch.nn.functional.conv2d(
         torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), padding=5 * 10**4
@@ -41,21 +42,23 @@ LARGE = {
 
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
 def test_what_is_too_large_is_refused_before_it_is_made(make):
-    with Allowance(10**7), pytest.raises(TooLargeError):
+    with Allowance(10**7, 1000), pytest.raises(TooLargeError):
         make()
 
 
 def test_small_things_count_together():
-    with Allowance(10**7), pytest.raises(TooLargeError):
-        for _ in range(10**5):
+    with Allowance(10**7, 1000), pytest.raises(TooLargeError):
+        for _ in range(10**4):
             torch.nn.Linear(1, 1)
-    with Allowance(10**7), pytest.raises(TooLargeError):
+    with Allowance(10**7, 1000), pytest.raises(TooLargeError):
+        list(COLUMN)
+    with Allowance(10**7, 1000), pytest.raises(TooLargeError):
         for _ in range(100):
             torch.empty(2 * 10**5)
 
 
 def test_what_takes_no_memory_does_not_count():
-    with Allowance(10**5):
+    with Allowance(10**5, 10):
         made = torch.nn.init.normal_(torch.empty(100, 100))
         for _ in range(1000):
             made.add_(1).T.expand(2, -1, -1)
@@ -68,6 +71,6 @@ def test_results_are_what_they_are_without():
         layer = torch.nn.Linear(300, 400)
         return layer(torch.randn(500, 300)) @ layer.weight, torch.arange(0, 1, 0.1).nonzero()
 
-    with Allowance(3 * 10**6):
+    with Allowance(3 * 10**6, 100):
         found = make()
     assert all(map(torch.equal, found, make()))

@@ -310,6 +310,7 @@ def of_flow(shape: tuple[int, ...] = (1, 8, 8), hidden: int = 8) -> posteriors.P
         {"prior": priors.MixtureOfGaussians(2, 5000)},
         {"prior": priors.MixtureOfGaussians(100, 2000)},
         {"prior": priors.NormalizingFlow(2, passes=10**4)},
+        {"prior": priors.NormalizingFlow(2, "affine", transforms=200, hidden=8)},
         {"prior": priors.NormalizingFlow(100, hidden=300)},
         {"prior": priors.VampPrior(2, 5000)},
         {"prior": priors.VampPrior(2, 100), "posterior": of_flow()},
