@@ -121,7 +121,8 @@ def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
     numbers = {
         name: value
         for name, value in weights.items()
-        if value.numel() and (value.is_floating_point() or value.is_complex())
+        if value.numel() and not value.is_meta  # It has no values.
+        if value.is_floating_point() or value.is_complex()
     }
     if not numbers:
         return []
@@ -195,7 +196,7 @@ class _Plain:
         bare = type(value) in (Tensor, Parameter) and not vars(value)
         if not bare or value.layout != torch.strided or value.is_quantized or value.is_nested:
             raise DamagedFileError("it holds a sparse, nested, quantized or otherwise odd tensor.")
-        if value.dtype not in _DTYPES or value.device.type != "cpu":
+        if value.dtype not in _DTYPES or value.device.type not in ("cpu", "meta"):
             raise DamagedFileError(f"it holds a tensor of {value.dtype} on {value.device}.")
         size = value.numel() * value.element_size()
         self._unfolded += size
