@@ -79,7 +79,7 @@ def test_what_an_error_recommends_works_with_a_class_of_ones_own_and_is_recorded
     folder = tmp_path / "my run"
     assert "mine.MyPrior" in (folder / "config.yaml").read_text()
     assert not (folder / "report.html").exists()
-    (command,) = re.findall(r"`(.*?)` draws them", done.stdout)
+    (command,) = re.findall(r"none yet: `(.*?)` draws them", done.stdout)
     assert shlex.split(command) == [
         *shlex.split(python()),
         "-m",
@@ -231,3 +231,5 @@ def test_files_that_cannot_be_read_are_left_out_by_every_command_that_names_the_
 def test_images_may_come_first():
     assert with_images(["digits", "--seed", "3"]) == ["--data", "digits", "--seed", "3"]
     assert with_images(["--data", "digits"]) == ["--data", "digits"] and with_images([]) == []
+    configured = ["digits", "--config", "runs/one/config.yaml"]
+    assert with_images(configured) == ["--data", *configured]

@@ -73,7 +73,8 @@ def _of_system(error: OSError) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Show a warning without the place in the code that gave it."""
-    print(f"warning: {escaped(str(message), keep=chr(10))}", file=sys.stderr)
+    text = escaped(str(message), keep="\n")
+    print(f"warning: {text}", file=sys.stderr)
 
 
 class _ToStderr(logging.Handler):

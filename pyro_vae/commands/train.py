@@ -24,7 +24,7 @@ from pyro_vae.evaluation.table import as_text
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.fitting import described
 from pyro_vae.experiments.folders import claimed
-from pyro_vae.experiments.parsing import options_in
+from pyro_vae.experiments.parsing import first_look
 from pyro_vae.experiments.trust import ConfigurationError
 from pyro_vae.outputs import encode, score
 from pyro_vae.processes import alone, is_first, joined, leave
@@ -99,9 +99,8 @@ def with_images(arguments: list[str]) -> list[str]:
     first, *rest = arguments or [""]
     if not first or first.startswith("-"):
         return arguments
-    for name, value in options_in(rest):
-        if name == "data":
-            raise ConfigurationError(f"Images are named twice: {first} and --data {value}.")
+    if (other := first_look(rest, ["data"]).data) is not None:
+        raise ConfigurationError(f"Images are named twice: {first} and --data {other}.")
     return ["--data", first, *rest]
 
 
@@ -313,7 +312,7 @@ def conclude(experiment: Experiment, numbers: str, seconds: float, earlier: floa
     if experiment.configuration.settings.skip_pictures:
         folder = shlex.quote(str(run.folder))
         command = f"{program('analyze')} {folder}{experiment.trust_flag}"
-        drawn = any(run.folder.glob("*.png"))
+        drawn = (run.folder / report.REPORT).exists()
         where = {"pictures": f"{'of before' if drawn else 'none yet'}: `{command}` draws them"}
     where |= {
         "trained model": run.weights,
