@@ -83,14 +83,13 @@ def weighted_sites(trace: Any) -> list[str]:
 
 
 def _sites(trace: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Return the sites that count in a bound: no plates, and no deterministic ones."""
-    return [
-        (name, site)
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample"
-        and not site_is_subsample(site)
-        and not site["infer"].get("_deterministic")
-    ]
+    return [(name, site) for name, site in trace.nodes.items() if counts(site)]
+
+
+def counts(site: Any) -> bool:
+    """Return whether a site counts in a bound: no plate does, and none that is deterministic."""
+    drawn = site["type"] == "sample" and not site_is_subsample(site)
+    return drawn and not (site["infer"] or {}).get("_deterministic")
 
 
 def _is_scaled(scale: Any) -> bool:

@@ -134,10 +134,7 @@ def rebuilt(saved: Mapping[str, Any], path: str | Path, **slots: Any) -> VAE:
     """
     for slot in slots.keys() - set(SLOTS):
         raise CheckpointError(f"There is no slot {slot!r}. Known: {', '.join(SLOTS)}.")
-    held = dict(saved["weights"]), saved["slots"]
-    stored = sum(each.numel() for each in tree_leaves(held) if isinstance(each, Tensor))
-    values = _VALUES + _VALUES_FOR_EACH * stored
-    with Allowance(values, _OPERATIONS + _OPERATIONS_FOR_EACH * len(saved["weights"])):
+    with _allowed(saved):
         vae = _made(saved, path, slots)
     kinds = {each.dtype for each in saved["weights"].values() if each.is_floating_point()}
     if len(kinds) == 1:  # It was saved in another precision, perhaps.
@@ -148,6 +145,14 @@ def rebuilt(saved: Mapping[str, Any], path: str | Path, **slots: Any) -> VAE:
     for name in not_finite(vae.state_dict()):  # One of double precision may not fit here.
         raise CheckpointError(f"{path} holds weights that are not finite here: {name}.")
     return vae.eval()
+
+
+def _allowed(saved: Mapping[str, Any]) -> Allowance:
+    """Return a context in which no more is made than the contents of a checkpoint account for."""
+    held = [*saved["weights"].values(), *tree_leaves(saved["slots"])]
+    stored = sum(each.numel() for each in held if isinstance(each, Tensor))
+    operations = _OPERATIONS + _OPERATIONS_FOR_EACH * len(saved["weights"])
+    return Allowance(_VALUES + _VALUES_FOR_EACH * stored, operations)
 
 
 def give_weights(vae: nn.Module, weights: Mapping[str, Tensor], named: str) -> None:

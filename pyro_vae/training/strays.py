@@ -13,10 +13,10 @@ from typing import Any
 import pyro
 import torch
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Independent, constraints
 
+from pyro_vae._declared import counts
 from pyro_vae.objectives import Objective
 from pyro_vae.processes.group import agreed
 from pyro_vae.training.failures import OUTSIDE, TrainingError
@@ -81,9 +81,7 @@ class _Strays(Messenger):
 
     def _process_message(self, msg: Any) -> None:
         """Look at an observation, or at a draw that is replayed; leave the site as it is."""
-        if msg["type"] != "sample" or msg["value"] is None or site_is_subsample(msg):
-            return
-        if msg["infer"] and msg["infer"].get("_deterministic"):
+        if msg["value"] is None or not counts(msg):
             return
         # The values of an event are in the support if each of them is.
         fn, value = msg["fn"], msg["value"]
