@@ -13,6 +13,7 @@ from pyro_vae.analysis.pages import explorer, report
 from pyro_vae.analysis.suite import chosen
 from pyro_vae.commands.compare import compare
 from pyro_vae.commands.evaluate import DATA
+from pyro_vae.commands.runs import experiment_of
 from pyro_vae.commands.subjects import subject_of_run
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import Formatter
@@ -40,12 +41,7 @@ def main(arguments: list[str]) -> None:
     """Draw what the command line asks for."""
     keep_freed_memory()
     settings = options().read(arguments)
-    experiments = [
-        Experiment.open(
-            run, trust=settings.trust, data=settings.data, skip_corrupt=settings.skip_corrupt
-        )
-        for run in dict.fromkeys(settings.run)
-    ]
+    experiments = [experiment_of(run, settings) for run in dict.fromkeys(settings.run)]
     subjects = [subject(experiment, settings) for experiment in experiments]
     check(settings, subjects, other=experiments[0].on_other_data)
     if len(experiments) == 1:

@@ -6,8 +6,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
+from pyro_vae.commands.runs import experiment_of
 from pyro_vae.evaluation.table import as_text
-from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import Formatter
 from pyro_vae.experiments.options import OPTIONS
 from pyro_vae.experiments.parsing import Parser
@@ -51,9 +51,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--skip-corrupt", action="store_true", help=OPTIONS["skip_corrupt"].help)
     parser.add_argument("--trust", action="store_true", help=OPTIONS["trust"].help)
     settings = parser.read(arguments)
-    experiment = Experiment.open(
-        settings.run, trust=settings.trust, data=settings.data, skip_corrupt=settings.skip_corrupt
-    )
+    experiment = experiment_of(settings.run, settings)
     vae = experiment.load().to(choose_device(settings.device))
     numbers = experiment.evaluate(vae, settings.samples, settings.images)
     print(json.dumps(numbers) if settings.json else as_text(numbers))

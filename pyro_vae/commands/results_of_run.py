@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveInt
 
 from pyro_vae._memory import keep_freed_memory
 from pyro_vae._program import program
+from pyro_vae.commands.runs import experiment_of
 from pyro_vae.data import ImageData
 from pyro_vae.experiments import Experiment
 from pyro_vae.experiments.configuration import Formatter
@@ -99,12 +100,7 @@ def folder_of(parser: Parser, settings: Namespace) -> Path:
 def opened(settings: Namespace) -> tuple[Experiment, VAE]:
     """Return the run that the command line names, and its model where it is to compute."""
     keep_freed_memory()
-    experiment = Experiment.open(
-        settings.run,
-        trust=settings.trust,
-        data=settings.get("data"),
-        skip_corrupt=settings.get("skip_corrupt", False),
-    )
+    experiment = experiment_of(settings.run, settings)
     return experiment, experiment.load().to(choose_device(settings.get("device")))
 
 
